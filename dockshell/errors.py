@@ -1,0 +1,92 @@
+"""Everything that dockshell says instead of a result, with the exit code that goes with it.
+
+    DockshellError                 125  dockshell never got in
+    ├── UsageError                   2  the words don't fit together
+    ├── EngineError                125  no engine answers, or it answered with a failure
+    ├── NotFound                   125  no container fits; names what came nearest
+    ├── Ambiguous                  125  more than one container fits; names them
+    ├── NotRunning                 125  it fits, but is stopped, paused, …
+    ├── NoRoute                    125  every way in refused; holds each one's reason
+    ├── UserError                  125  no such user or group inside
+    ├── NoShell                    125  no login shell inside
+    ├── HostKeyError               125  the sshd that answered isn't the container's
+    ├── LoginError                 125  the sshd took none of our keys
+    ├── SessionLost                125  the connection broke under a running session
+    ├── CannotExecute              126  found inside, but it can't be executed
+    └── CommandNotFound            127  not found inside
+
+Messages are one sentence and end with what to do. Text from a container passes through `printable()` first.
+"""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text with everything but printable characters spelled as an escape, so that no container can drive a terminal with it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+
+
+class DockshellError(Exception):
+    """The root. str() of it is the sentence for people."""
+
+    exit_code = 125
+
+
+class UsageError(DockshellError):
+    exit_code = 2
+
+
+class EngineError(DockshellError):
+    """The engine failed. status is the HTTP status that it answered with, 0 where there was no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFound(DockshellError):
+    pass
+
+
+class Ambiguous(DockshellError):
+    pass
+
+
+class NotRunning(DockshellError):
+    pass
+
+
+class NoRoute(DockshellError):
+    """refusals: (route, reason) for each that was tried, in order."""
+
+    def __init__(self, name: str, refusals: list[tuple[str, str]]) -> None:
+        super().__init__(f"no way into {printable(name)}: " + "; ".join(f"{route}: {reason}" for route, reason in refusals))
+        self.refusals = refusals
+
+
+class UserError(DockshellError):
+    pass
+
+
+class NoShell(DockshellError):
+    pass
+
+
+class HostKeyError(DockshellError):
+    pass
+
+
+class LoginError(DockshellError):
+    pass
+
+
+class SessionLost(DockshellError):
+    pass
+
+
+class CannotExecute(DockshellError):
+    exit_code = 126
+
+
+class CommandNotFound(DockshellError):
+    exit_code = 127

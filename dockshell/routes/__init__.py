@@ -1,0 +1,65 @@
+"""The ways in. A route is one class with two methods, in a file of its own, and one line in ROUTES."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from dockshell.errors import NoRoute, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from dockshell.model import Command, Container
+    from dockshell.session import Session
+else:
+    Protocol = object
+
+__all__ = ["ORDERS", "ROUTES", "Route", "choose"]
+
+# Each is imported only when it is asked: paramiko's import alone takes longer than a whole nsenter session.
+ROUTES = {"ssh": "dockshell.routes.ssh", "nsenter": "dockshell.routes.nsenter", "exec": "dockshell.routes.exec"}
+
+# An sshd that takes our key gives the fullest login; a command is not a login.
+ORDERS = {"shell": ("ssh", "nsenter", "exec"), "exec": ("nsenter", "exec")}
+
+
+class Route(Protocol):
+    """A way in. Each module in ROUTES has a function `route(login: Login) -> Route`."""
+
+    def refuses(self, container: Container, command: Command, *, asked: bool) -> str | None:
+        """Why this way can't serve this command in this container, with the remedy; None if it can. asked: it was named by
+        --via, so it may try what `auto` holds back from (a login that a stranger's sshd would see fail)."""
+        ...
+
+    def open(self, container: Container, command: Command) -> Session:
+        """Starts the command. Raises DockshellError where that fails."""
+        ...
+
+
+class Login:
+    """What a person may say about logging in by SSH. key: a file, from --key; port: inside the container, 0 to find it."""
+
+    def __init__(self, key: str = "", port: int = 0) -> None:
+        self.key = key
+        self.port = port
+
+
+def choose(
+    via: str, verb: str, login: Login, container: Container, command: Command, tell: Callable[[str], None]
+) -> tuple[str, Route]:
+    """The first route that doesn't refuse, with its name. via: `auto` or a route's name; verb: whose order `auto` follows (ORDERS).
+    tell gets a line for each refusal and for the choice (what -v shows). Raises NoRoute, holding every refusal."""
+    if via not in ("auto", *ROUTES):
+        raise UsageError(f"--via takes auto, {', '.join(ROUTES)}; not {via!r}")
+    refusals = []
+    for name in ORDERS[verb] if via == "auto" else (via,):
+        route: Route = import_module(ROUTES[name]).route(login)
+        reason = route.refuses(container, command, asked=via != "auto")
+        if reason is None:
+            tell(f"{name}: taken")
+            return name, route
+        tell(f"{name}: {reason}")
+        refusals.append((name, reason))
+    raise NoRoute(container.name, refusals)
