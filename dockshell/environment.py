@@ -1,0 +1,97 @@
+"""Container + Command + the container's files → what exactly to start: who, where, with which environment and login shell.
+
+The ssh route leaves most of this to sshd; nsenter and exec both start from here, which is what keeps them equal.
+"""
+
+from __future__ import annotations
+
+from dockshell.errors import NoShell
+from dockshell.identity import Identity, resolve
+from dockshell.model import noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dockshell.engines import Files
+    from dockshell.model import Command, Container
+
+__all__ = ["DEFAULT_PATH", "SHELLS", "Start", "configured", "files_environment", "login_shell", "prepare"]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # the engines' own (moby oci/defaults)
+SHELLS = tuple(directory + shell for shell in ("bash", "zsh", "ash", "sh") for directory in ("/bin/", "/usr/bin/", "/usr/local/bin/"))
+# baseimage-docker keeps these out of /etc/container_environment, for they belong to a user and not to the container.
+_PERSONAL = frozenset({"HOME", "USER", "LOGNAME", "GROUP", "UID", "GID", "SHELL"})
+_NOWHERE = ("", "/bin/false", "/sbin/nologin", "/usr/bin/false", "/usr/sbin/nologin")
+
+
+@noun(frozen=True)
+class Start:
+    """argv: what to execute, the first word as the container's PATH finds it; shell: the login shell's path, empty for a command;
+    environment: (name, value) pairs with distinct names; directories: the first of them that can be entered is where to start."""
+
+    identity: Identity
+    argv: tuple[bytes, ...]
+    shell: str
+    environment: tuple[tuple[str, str], ...]
+    directories: tuple[str, ...]
+
+
+def prepare(container: Container, command: Command, files: Files, initial: Iterable[str] | None = None) -> Start:
+    """initial: what process 1 was started with, for `--env-from init`; None takes the configured environment.
+
+    Raises UserError, NoShell.
+    """
+    identity = resolve(
+        command.user or container.user, files.read("/etc/passwd", _LARGE) or b"", files.read("/etc/group", _LARGE) or b"", container.groups
+    )
+    shell = login_shell(identity, files) if command.login else ""
+    environment = configured(container) if initial is None else _pairs(initial)
+    if command.login:
+        environment.update(files_environment(files))
+    personal = {"HOME": identity.home, "USER": identity.name, "LOGNAME": identity.name, "SHELL": shell or identity.shell or "/bin/sh"}
+    foreign = bool(command.user) and command.user != container.user
+    for name, value in personal.items():
+        if value and (foreign or name not in environment):
+            environment[name] = value
+    if not any(name == "LANG" or name.startswith("LC_") for name in environment):
+        environment.update(command.languages)
+    environment.update(command.env)
+    home = environment.get("HOME", "/")
+    directories = (command.directory,) if command.directory else (home, "/") if command.login else (container.directory or "/",)
+    return Start(identity, command.argv, shell, tuple(environment.items()), directories)
+
+
+_LARGE = 16 << 20
+
+
+def configured(container: Container) -> dict[str, str]:
+    """The environment that the engine gives each of the container's processes."""
+    environment = {"PATH": DEFAULT_PATH}
+    if container.hostname:
+        environment["HOSTNAME"] = container.hostname
+    environment.update(_pairs(container.env))
+    return environment
+
+
+def files_environment(files: Files) -> dict[str, str]:
+    """A baseimage's /etc/container_environment: a file per variable, one trailing newline not counted."""
+    found = {}
+    for name in files.names("/etc/container_environment"):
+        value = files.read("/etc/container_environment/" + name)
+        if value is not None and name not in _PERSONAL and "=" not in name and b"\0" not in value:
+            found[name] = value.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+    return found
+
+
+def login_shell(identity: Identity, files: Files) -> str:
+    """The user's own shell where it can be executed, else the first of bash, zsh, ash and sh that is there. A shell that turns logins away
+    (nologin, false) does not count: whoever may use the engine may log in. Raises NoShell."""
+    for shell in (identity.shell, *SHELLS):
+        if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):
+            return shell
+    raise NoShell("there is no shell inside: run a program that is there with `dockshell exec TARGET PROGRAM`")
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, equals, value in (text.partition("=") for text in texts) if equals and name}
