@@ -1,0 +1,228 @@
+"""The verbs and their options, as one table: it is parsed by, completed from and shown as help.
+
+Why not argparse: its import costs the hot path 9 ms, and it can't stop at TARGET the way `docker exec` does, where every later word is the
+command's. The notation is Docker's (pflag): `-it`, `-uapp`, `-u app`, `--user app`, `--user=app`, `--tty=false`.
+"""
+
+from __future__ import annotations
+
+from dockshell.errors import UsageError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Verb", "option", "parse", "usage"]
+
+
+class Option:
+    """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch; help: one line;
+    many: may be given several times; gives: the switch's field and what it sets (`--no-x` kinds), else the field is the long name's."""
+
+    def __init__(self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False) -> None:
+        self.names = tuple(names.split())
+        self.value = value
+        self.help = help
+        self.many = many
+        self.hidden = hidden
+
+    @property
+    def field(self) -> str:
+        """The name under which Arguments keeps it: the long spelling's."""
+        return max(self.names, key=len).lstrip("-").replace("-", "_")
+
+
+OPTIONS = (
+    Option("--via", "ROUTE", "the way in: auto, ssh, nsenter or exec (auto)"),
+    Option("-u --user", "USER", "NAME or UID, with :GROUP if need be (the container's own)"),
+    Option("-w --workdir", "DIR", "where to start (the container's own; HOME for a login shell)"),
+    Option("-e --env", "K[=V]", "sets a variable, or passes on the caller's", many=True),
+    Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True),
+    Option("--env-from", "WHAT", "config: as configured (the default); init: as process 1 was started"),
+    Option("-i --interactive", "", "passes input on (the default)"),
+    Option("-n --no-input", "", "gives the command no input"),
+    Option("-t --tty", "", "makes a terminal (the default where input and output are one)"),
+    Option("-T --no-tty", "", "makes none"),
+    Option("-d --detach", "", "starts the command and returns"),
+    Option("--privileged", "", "all capabilities, as with docker exec --privileged"),
+    Option("--key", "FILE", "private key for the ssh route"),
+    Option("--port", "N", "port of the sshd inside, for the ssh route (found out)"),
+    Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
+    Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
+    Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
+    Option("-c --context", "NAME", "the Docker context to use"),
+    Option("-v --verbose", "", "tells which container and which way was taken, and why"),
+    Option("--debug", "", "shows tracebacks"),
+    Option("-h --help", "", "shows this"),
+    Option("--version", "", "prints the version", hidden=True),
+)
+
+
+def option(spelling: str) -> Option | None:
+    """The option that is spelled so (`-u`, `--user`)."""
+    return next((each for each in OPTIONS if spelling in each.names), None)
+
+
+_ENGINE = ("host", "context", "verbose", "debug", "help")
+ENTERING = (
+    "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach", "privileged",
+    "key", "port", "detach_keys", *_ENGINE,
+)  # fmt: skip
+
+
+class Verb:
+    """words: what may follow the options, as usage shows it; least and most words (most -1: any number). command: every word after the first is
+    a command's. module: the file in commands/, where it isn't the verb's own name."""
+
+    def __init__(self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...]) -> None:
+        self.summary = summary
+        self.words = words
+        self.example = example
+        self.least, self.most = count
+        self.options = options
+
+
+_SHELL = tuple(name for name in ENTERING if name not in ("detach", "detach_keys"))
+VERBS = {
+    "shell": Verb("a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
+    "exec": Verb(
+        "one command in a container", "TARGET [--] CMD [ARG...]", "dockshell exec web -- ls -l /", (2, -1), (*ENTERING, "latest")
+    ),
+    "ls": Verb("the running containers", "", "dockshell ls", (0, 0), _ENGINE),
+    "latest": Verb("prints the id of the newest running container", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
+    "ip": Verb("prints a container's addresses, a line each", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
+    "pid": Verb("prints the host's number of a container's first process", "[TARGET]", "sudo strace -p `dockshell pid web`", (0, 1), _ENGINE),
+    "init": Verb("prints completions and the aliases dl and dsh for a shell", "bash|zsh|fish", 'eval "$(dockshell init bash)"', (1, 1), ("help",)),
+    "demo": Verb("shows the main job in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
+}
+# Asked by the completion scripts alone; not a word that people need to see.
+HIDDEN = {"__complete": Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))}
+
+
+class Arguments:
+    """What the words said. Switches are True, False or None (not said), values text, repeatable ones lists of text in order."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+        self.words: list[str] = []
+        self.said: dict[str, bool | str | list[str]] = {}
+
+    def text(self, field: str) -> str:
+        """The value of an option that was given once at the most, empty if it wasn't."""
+        value = self.said.get(field, "")
+        return value if isinstance(value, str) else ""
+
+    def texts(self, field: str) -> list[str]:
+        """The values of an option that may be repeated."""
+        value = self.said.get(field, [])
+        return value if isinstance(value, list) else []
+
+    def on(self, field: str) -> bool | None:
+        """What a switch was set to; None if it wasn't said."""
+        value = self.said.get(field)
+        return value if isinstance(value, bool) else None
+
+
+def parse(words: Sequence[str], verb: str = "") -> Arguments:
+    """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb: given, where the
+    program's name was one. Raises UsageError."""
+    arguments = Arguments(verb or "shell")
+    rest = list(words)
+    given: list[Option] = []
+    while rest:
+        word = rest[0]
+        if word == "--":
+            rest.pop(0)
+            break
+        if not word.startswith("-") or word == "-":
+            if verb or (word not in VERBS and word not in HIDDEN):
+                break
+            verb = arguments.verb = rest.pop(0)
+            continue
+        if word in ("-l", "--latest") and verb == "exec":
+            rest[0] = "@latest"
+            break
+        given += _take(rest, arguments)
+    known = {**VERBS, **HIDDEN}[arguments.verb]
+    for each in given:
+        if each.field not in known.options and each.field != "version":
+            raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
+    arguments.words = _after_target(rest) if arguments.verb == "exec" else rest
+    asked = arguments.on("help") or arguments.on("version")
+    if not asked and not (known.least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
+        raise UsageError(_miscounted(arguments, known))
+    return arguments
+
+
+def _after_target(rest: list[str]) -> list[str]:
+    """A -- between TARGET and the command is for the eye and belongs to neither."""
+    return rest[:1] + rest[2:] if rest[1:2] == ["--"] else rest
+
+
+def _miscounted(arguments: Arguments, known: Verb) -> str:
+    if arguments.verb == "shell" and len(arguments.words) > 1:
+        target = printable(arguments.words[0])
+        return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {printable(arguments.words[1])} ...`"
+    return f"usage: dockshell {arguments.verb} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
+
+
+def _take(rest: list[str], arguments: Arguments) -> list[Option]:
+    """Takes one word of options, with the value that follows if there must be one, off the front of `rest`."""
+    word = rest.pop(0)
+    if word.startswith("--"):
+        name, equals, value = word.partition("=")
+        found = option(name)
+        if found is None:
+            raise UsageError(f"no option {printable(name)}: see `dockshell --help`")
+        _set(arguments, found, value if equals else None, rest)
+        return [found]
+    taken = []
+    letters = word[1:]
+    while letters:
+        found = option("-" + letters[0])
+        if found is None:
+            raise UsageError(f"no option -{printable(letters[0])}: see `dockshell --help`")
+        taken.append(found)
+        letters = letters[1:]
+        if found.value:
+            _set(arguments, found, letters.removeprefix("=") if letters else None, rest)
+            break
+        if letters.startswith("="):
+            _set(arguments, found, letters[1:], rest)
+            break
+        _set(arguments, found, None, rest)
+    return taken
+
+
+def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]) -> None:
+    if not found.value:
+        if value not in (None, "true", "false", "1", "0"):
+            raise UsageError(f"{found.names[-1]} is a switch: it takes =true or =false at the most")
+        arguments.said[found.field] = value in (None, "true", "1")
+        return
+    if value is None:
+        if not rest:
+            raise UsageError(f"{found.names[0]} needs a value: {found.value}")
+        value = rest.pop(0)
+    if found.many:
+        arguments.said[found.field] = [*arguments.texts(found.field), value]
+    else:
+        arguments.said[found.field] = value
+
+
+def usage(verb: str = "") -> str:
+    """The help of a verb, or of the whole for an empty one."""
+    if not verb:
+        lines = ["usage: dockshell [OPTIONS] [TARGET]         a login shell; no TARGET: the newest running container"]
+        lines += [f"       dockshell {name:7} {each.words:26} {each.summary}" for name, each in VERBS.items()]
+        lines += ["", "TARGET: a name, id, Compose service or project/service (web:2 for a replica), the beginning of a name, label:K=V, pid:N"]
+        lines += ["        or @latest; docker://, podman:// or kernel:// in front picks the engine", ""]
+        lines += ["Example: dockshell web", "Each verb's own options: dockshell VERB --help"]
+        return "\n".join(lines)
+    known = VERBS[verb]
+    lines = [f"usage: dockshell {verb} [OPTIONS] {known.words}".rstrip(), f"{known.summary[0].upper()}{known.summary[1:]}.", "", "options:"]
+    for each in OPTIONS:
+        if each.field in known.options and not each.hidden:
+            spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")
+            lines.append(f"  {spelled:24} {each.help}")
+    return "\n".join([*lines, "", f"example: {known.example}"])
