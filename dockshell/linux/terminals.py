@@ -1,0 +1,87 @@
+"""Terminals: the caller's own, and new ones in a container's devpts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+from struct import pack, unpack
+
+from dockshell.model import Size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["END_OF_INPUT", "Raw", "control", "new_pty", "resize", "size"]
+
+END_OF_INPUT = b"\x04"  # VEOF of a terminal in its usual settings: Ctrl-D
+_FALLBACK = Size(80, 24)
+_TIOCGPTPEER = 0x5441  # ioctl_tty(2): a descriptor of the other end, without a path that could be forged
+_DEVPTS_MAGIC = 0x1CD1
+
+
+def size(descriptor: int) -> Size:
+    """The terminal's size; 80 by 24 where it has none or isn't one."""
+    try:
+        rows, columns, _, _ = unpack("HHHH", fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8)))
+    except OSError:
+        return _FALLBACK
+    return Size(columns, rows) if columns and rows else _FALLBACK
+
+
+def resize(descriptor: int, to: Size) -> None:
+    """Sets a terminal's size; its foreground processes get SIGWINCH."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, pack("HHHH", to.rows & 0xFFFF, to.columns & 0xFFFF, 0, 0))
+
+
+def new_pty(open_inside: Callable[[str, int], int], to: Size) -> tuple[int, int]:
+    """A new pty of a container's own devpts → (our end, the command's end). open_inside(path, flags) opens a path in the container's root.
+    Raises OSError where there is no devpts inside."""
+    master = open_inside("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        # The number of a pty is only given by a true devpts: whatever else stands at that path fails here.
+        fcntl.ioctl(master, termios.TIOCGPTN, bytes(4))
+        fcntl.ioctl(master, termios.TIOCSPTLCK, pack("i", 0))
+        peer = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        resize(master, to)
+    except OSError:
+        os.close(master)
+        raise
+    return master, peer
+
+
+def control(descriptor: int) -> None:
+    """Makes the terminal the controlling one of the calling process, which must lead a session: TIOCSCTTY of ioctl_tty(2)."""
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+class Raw:
+    """`with Raw(descriptor):` the caller's terminal in raw mode (cfmakeraw of termios(3)), each key as it is typed; restored once, whatever
+    ends it. Typed-ahead input is kept both ways."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._before: list[int | list[bytes | int]] | None = None
+
+    def __enter__(self) -> None:
+        before = termios.tcgetattr(self._descriptor)
+        inputs, outputs, controls, locals_, *speeds, characters = before
+        inputs &= ~(
+            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+        )
+        outputs &= ~termios.OPOST
+        locals_ &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        controls = (controls & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+        characters = list(characters)
+        characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+        self._before = before
+        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, [inputs, outputs, controls, locals_, *speeds, characters])
+
+    def __exit__(self, *_: object) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            try:
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, before)
+            except termios.error:
+                pass  # the terminal went away, and its settings with it

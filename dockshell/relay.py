@@ -1,0 +1,137 @@
+"""You, at a terminal or in a pipe, and a Session: bytes both ways, size, signals, until the command ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
+
+from dockshell.errors import SessionLost
+from dockshell.linux import terminals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from dockshell.session import Session
+
+__all__ = ["FORWARDED", "relay"]
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_CHUNK = 1 << 16
+_GONE = POLLHUP | POLLERR | POLLNVAL
+
+
+def relay(session: Session, *, terminal: bool, input: bool) -> int:
+    """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
+
+    terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether stdin is read at all.
+    Raises SessionLost and what else Session.receive() may raise.
+    """
+    return _Relay(session, terminal, input).run()
+
+
+class _Relay:
+    def __init__(self, session: Session, terminal: bool, input: bool) -> None:
+        self._session = session
+        self._terminal = terminal
+        self._reading = input
+        self._pending = b""
+        self._ended = not input  # has the end of input been passed on?
+        self._closed: set[int] = set()
+
+    def run(self) -> int:
+        session = self._session
+        restore = self._listen()
+        try:
+            if self._terminal and self._reading and os.isatty(0):
+                with terminals.Raw(0):
+                    # A change of size between the session's start and here would have gone unseen.
+                    session.resize(terminals.size(0))
+                    self._loop()
+                    return session.wait()
+            self._loop()
+            return session.wait()
+        finally:
+            for number, handler in restore:
+                signal.signal(number, handler)
+
+    def _loop(self) -> None:
+        session = self._session
+        while ready := session.ready:
+            poller = poll()
+            for descriptor in ready:
+                poller.register(descriptor, POLLIN)
+            accepting = session.input
+            if self._pending and accepting is not None:
+                poller.register(accepting, POLLOUT | (POLLIN if accepting in ready else 0))
+            elif self._reading and accepting is not None:
+                poller.register(0, POLLIN)
+            for descriptor, events in poller.poll():
+                if descriptor == 0 and not self._pending and 0 not in ready:
+                    self._read()
+                if descriptor in ready and events & (POLLIN | _GONE):
+                    for stream, data in session.receive(descriptor):
+                        self._write(stream, data)
+                if descriptor == accepting and events & (POLLOUT | _GONE) and self._pending:
+                    self._pass_on()
+
+    def _read(self) -> None:
+        try:
+            self._pending = os.read(0, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            # Reading a terminal that went away gives EIO: nobody is there any more to see how it ends.
+            if self._terminal:
+                raise SessionLost("the terminal went away") from None
+        if self._pending:
+            self._pass_on()
+        else:
+            self._reading = False
+            if self._terminal and os.isatty(0):
+                raise SessionLost("the terminal went away")
+            self._session.end_input()
+
+    def _pass_on(self) -> None:
+        self._pending = self._pending[self._session.send(self._pending) :]
+
+    def _write(self, stream: int, data: bytes) -> None:
+        if stream in self._closed:
+            return
+        try:
+            while data:
+                data = data[_write_some(stream, data) :]
+        except BrokenPipeError:
+            # Whoever read our output left. A local command would now get SIGPIPE at its next write; so does this one.
+            self._closed.add(stream)
+            self._session.signal(signal.SIGPIPE)
+
+    def _listen(self) -> list[tuple[int, Any]]:
+        """Forwards signals and sizes for as long as the session runs → what to restore."""
+        session = self._session
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            session.signal(number)
+
+        def adopt(number: int, frame: FrameType | None) -> None:
+            session.resize(terminals.size(0))
+
+        wanted: list[tuple[int, Callable[[int, FrameType | None], None]]] = [(number, forward) for number in FORWARDED]
+        if self._terminal:
+            wanted.append((signal.SIGWINCH, adopt))
+        # A signal that our own caller has us ignore (nohup, a shell's background job) stays ignored.
+        return [(n, signal.signal(n, handler)) for n, handler in wanted if signal.getsignal(n) is not signal.SIG_IGN]
+
+
+def _write_some(stream: int, data: bytes) -> int:
+    """Writes to our own stdout or stderr, which somebody else may have made non-blocking."""
+    try:
+        return os.write(stream, data)
+    except BlockingIOError:
+        waiter = poll()
+        waiter.register(stream, POLLOUT)
+        waiter.poll()
+        return 0
