@@ -130,7 +130,7 @@ class Command:
     argv: the words as bytes, empty for a login shell. user: as given by -u, empty for the container's own. env: what -e, --env-file
     and the caller's terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none. directory: as given by
     -w, empty for the default. terminal: the size of the terminal to make, None for none. input: False where the command gets an empty input.
-    environment_from: `config` or `init`.
+    environment_from: `config` or `init`. share: a route may hand this process's own stdin, stdout and stderr to the command, where that is safe.
     """
 
     argv: tuple[bytes, ...] = ()
@@ -143,6 +143,7 @@ class Command:
     input: bool = True
     detach: bool = False
     privileged: bool = False
+    share: bool = False
 
     @property
     def login(self) -> bool:

@@ -39,7 +39,6 @@ class _Relay:
         self._terminal = terminal
         self._reading = input
         self._pending = b""
-        self._ended = not input  # has the end of input been passed on?
         self._closed: set[int] = set()
 
     def run(self) -> int:
@@ -84,9 +83,7 @@ class _Relay:
         except BlockingIOError:
             return
         except OSError:
-            # Reading a terminal that went away gives EIO: nobody is there any more to see how it ends.
-            if self._terminal:
-                raise SessionLost("the terminal went away") from None
+            self._pending = b""  # a terminal that went away gives EIO, a closed stdin EBADF
         if self._pending:
             self._pass_on()
         else:

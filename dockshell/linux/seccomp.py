@@ -1,0 +1,64 @@
+"""A running process's seccomp program, read by ptrace(2) and installed again: copied, so that it can't differ. seccomp(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from time import monotonic, sleep
+
+from dockshell.linux.libc import call, prctl
+
+__all__ = ["install", "program_of"]
+
+_SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
+_WALL = 0x40000000
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_INSTRUCTION = 8  # bytes of a struct sock_filter
+_PATIENCE = 1.0  # seconds for the process to stop; one that sleeps uninterruptibly doesn't
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
+
+
+def program_of(pid: int) -> bytes:
+    """The filter that was installed first, in the kernel's classic BPF: the engine's, whatever the process added for itself later. The process
+    stops for less than a millisecond. Raises OSError: EPERM where it may not be traced (or somebody else does), EACCES without CAP_SYS_ADMIN,
+    ENOENT where it has no filter, ETIMEDOUT."""
+    _ptrace(_SEIZE, pid)
+    try:
+        _ptrace(_INTERRUPT, pid)
+        _await_stop(pid)
+        length = _ptrace(_GET_FILTER, pid)
+        program = ctypes.create_string_buffer(length * _INSTRUCTION)
+        _ptrace(_GET_FILTER, pid, ctypes.addressof(program))
+        return program.raw
+    finally:
+        # A process that hasn't stopped can't be detached from; the kernel does that when we end.
+        _detach(pid)
+
+
+def install(program: bytes) -> None:
+    """Binds the calling process to the program. Needs CAP_SYS_ADMIN in its user namespace or no_new_privs. Raises OSError."""
+    content = ctypes.create_string_buffer(program, len(program))
+    argument = _Program(len(program) // _INSTRUCTION, ctypes.addressof(content))
+    prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(argument))
+
+
+def _ptrace(request: int, pid: int, data: int = 0) -> int:
+    return call("ptrace", ctypes.c_long(request), ctypes.c_long(pid), ctypes.c_void_p(0), ctypes.c_void_p(data))
+
+
+def _await_stop(pid: int) -> None:
+    give_up = monotonic() + _PATIENCE
+    while os.waitpid(pid, os.WNOHANG | _WALL)[0] == 0:
+        if monotonic() > give_up:
+            raise TimeoutError(110, "the container's first process can't be stopped to read its seccomp filter")
+        sleep(0.0001)
+
+
+def _detach(pid: int) -> None:
+    try:
+        _ptrace(_DETACH, pid)
+    except OSError:
+        pass
