@@ -43,7 +43,10 @@ def unshare(kinds: int) -> None:
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
     """Mounts a file system of that kind, or changes a mount where the flags say so (BIND, REMOUNT, PRIVATE)."""
     words = [os.fsencode(word) or None for word in (source, target, kind)]
-    call("mount", *words, ctypes.c_ulong(flags), os.fsencode(options) or None)
+    try:
+        call("mount", *words, ctypes.c_ulong(flags), os.fsencode(options) or None)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, f"mount {target}") from None
 
 
 def unmount(target: str) -> None:
