@@ -35,6 +35,7 @@ def run(words: list[str]) -> int:
 def _guarded(words: list[str]) -> int:
     """The ladder from exceptions to exit codes (errors.py) and one clear line on stderr."""
     debug = "--debug" in words
+    _stand_in()
     try:
         return _dispatch(words[0], words[1:])
     except DockshellError as error:
@@ -73,6 +74,15 @@ def _dispatch(program: str, words: list[str]) -> int:
     verb = import_module("dockshell.commands." + arguments.verb.strip("_"))
     code: int = verb.run(arguments)
     return code
+
+
+def _stand_in() -> None:
+    """Opens what our caller closed of stdin, stdout and stderr, lest the next thing that is opened be taken for one of them."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def say(sentence: str) -> None:

@@ -1,0 +1,126 @@
+"""The options that entering verbs share → a Command and a Way. The last place that knows Arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dockshell.entering import Way
+from dockshell.errors import UsageError, printable
+from dockshell.linux import terminals
+from dockshell.model import Command
+from dockshell.resolve import Place
+from dockshell.routes import Login
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dockshell.model import Size
+    from dockshell.options import Arguments
+
+__all__ = ["command", "place", "teller", "way"]
+
+
+def command(arguments: Arguments, words: Sequence[str]) -> Command:
+    """words: the command's own, empty for a login shell. Raises UsageError."""
+    input = not arguments.on("no_input") and arguments.on("interactive") is not False and not arguments.on("detach")
+    terminal = _terminal(arguments, input)
+    environment_from = arguments.text("env_from") or "config"
+    if environment_from not in ("config", "init"):
+        raise UsageError("--env-from takes config or init")
+    return Command(
+        argv=tuple(os.fsencode(word) for word in words),
+        user=arguments.text("user"),
+        env=(*(_terminal_variables() if terminal else ()), *_variables(arguments)),
+        languages=tuple((name, value) for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")),
+        environment_from=environment_from,
+        directory=arguments.text("workdir"),
+        terminal=terminal,
+        input=input,
+        detach=bool(arguments.on("detach")),
+        privileged=bool(arguments.on("privileged")),
+        share=True,
+    )
+
+
+def way(arguments: Arguments) -> Way:
+    """How to get in, as the options say. Raises UsageError."""
+    port = arguments.text("port")
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UsageError("--port takes a number from 1 to 65535")
+    return Way(
+        place=place(arguments),
+        via=arguments.text("via") or "auto",
+        verb=arguments.verb,
+        login=Login(arguments.text("key"), int(port or 0)),
+        tell=teller(arguments),
+        say=_say,
+    )
+
+
+def place(arguments: Arguments) -> Place:
+    """Where to look for containers, as -H and --context say."""
+    return Place(arguments.text("host"), arguments.text("context"))
+
+
+def teller(arguments: Arguments) -> _Teller:
+    """What -v shows goes through here."""
+    return _Teller(bool(arguments.on("verbose")))
+
+
+class _Teller:
+    def __init__(self, loud: bool) -> None:
+        self._loud = loud
+
+    def __call__(self, line: str) -> None:
+        if self._loud:
+            _say(line)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"dockshell: {line}\n")
+    sys.stderr.flush()
+
+
+def _terminal(arguments: Arguments, input: bool) -> Size | None:
+    wanted = arguments.on("tty")
+    if arguments.on("no_tty") or wanted is False or (arguments.on("detach") and not wanted):
+        return None
+    if not wanted and not (input and os.isatty(0) and os.isatty(1)):
+        return None
+    return terminals.size(next((number for number in (0, 1, 2) if os.isatty(number)), 0))
+
+
+def _terminal_variables() -> Iterable[tuple[str, str]]:
+    return [(name, os.environ[name]) for name in ("TERM", "COLORTERM") if os.environ.get(name)]
+
+
+def _variables(arguments: Arguments) -> Iterable[tuple[str, str]]:
+    """--env-file's lines first, so that -e has the last word, as with docker exec."""
+    for path in arguments.texts("env_file"):
+        yield from _file(path)
+    for words in arguments.texts("env"):
+        yield from _variable(words)
+
+
+def _file(path: str) -> Iterable[tuple[str, str]]:
+    """A file of K=V or K a line, in Docker's way: no quotes, `#` begins a line that doesn't count."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().removeprefix("\ufeff").splitlines()
+    except OSError as error:
+        raise UsageError(f"--env-file {printable(path)} can't be read: {error.strerror}") from None
+    for line in lines:
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield from _variable(line.lstrip())
+
+
+def _variable(words: str) -> Iterable[tuple[str, str]]:
+    name, equals, value = words.partition("=")
+    if not name or any(c.isspace() for c in name) or "\0" in words:
+        raise UsageError(f"{printable(words)!r} sets no variable: K=V does, or K to pass on the caller's")
+    if equals:
+        yield name, value
+    elif name in os.environ:
+        yield name, os.environ[name]

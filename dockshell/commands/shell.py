@@ -1,0 +1,19 @@
+"""`dockshell shell`, and the bare `dockshell [TARGET]`: a login shell in a container."""
+
+from __future__ import annotations
+
+from dockshell.commands.entry import command, way
+from dockshell.entering import enter
+from dockshell.target import LATEST, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.options import Arguments
+
+__all__ = ["run"]
+
+
+def run(arguments: Arguments) -> int:
+    """Enters TARGET, or the newest running container, and runs a login shell there → its exit code."""
+    target = parse(arguments.words[0]) if arguments.words else LATEST
+    return enter(target, command(arguments, []), way(arguments))

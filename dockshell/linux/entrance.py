@@ -1,0 +1,165 @@
+"""The last steps of a process before it becomes the command: it joins what it must join, gives up what it must give up, and executes.
+
+It runs between fork and execve in a process whose mount namespace changes underneath it. So it only makes system calls: an import after join_rest() would load
+the container's code as ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+
+from dockshell.linux import credentials, labels, limits, seccomp, terminals
+from dockshell.linux.credentials import Capabilities
+from dockshell.linux.libc import keyctl_new_session, prctl
+from dockshell.linux.namespaces import Namespaces
+from dockshell.model import noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["Entrance", "Failure", "enter"]
+
+_PR_SET_PDEATHSIG = 1
+_SEPARATOR = "\t"
+
+
+@noun(frozen=True)
+class Entrance:
+    """What the process joins and becomes. stdio: the three descriptors to have; pty: whether they are a terminal to be controlled. program: the
+    path to execute, empty to look argv's first word up in the environment's PATH; label and filter are empty where there is none. groups None: they can't be
+    set in that user namespace. guarded: the command is to be killed should its keeper die."""
+
+    namespaces: Namespaces
+    stdio: tuple[int, int, int]
+    pty: bool
+    uid: int
+    gid: int
+    groups: tuple[int, ...] | None
+    capabilities: Capabilities
+    last_capability: int
+    no_new_privileges: bool
+    filter: bytes
+    label: str
+    limits: dict[int, tuple[int, int]]
+    umask: int
+    program: str
+    argv: tuple[bytes, ...]
+    environment: dict[bytes, bytes]
+    directories: tuple[str, ...]
+    guarded: bool
+
+
+@noun(frozen=True)
+class Failure:
+    """Why the command never came to be: at which step (`join`, `confine`, `directory`, `execute`), with which errno, and what it was about."""
+
+    step: str
+    number: int
+    subject: str
+
+    def pack(self) -> bytes:
+        """As bytes, for the pipe that tells it."""
+        return _SEPARATOR.join((self.step, str(self.number), self.subject)).encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def unpack(cls, told: bytes) -> Failure:
+        """The opposite of pack()."""
+        step, number, subject = told.decode("utf-8", "surrogateescape").split(_SEPARATOR, 2)
+        return cls(step, int(number), subject)
+
+
+def enter(entrance: Entrance, report: int) -> NoReturn:
+    """Turns the calling process, a fresh child in the container's pid namespace, into the command. report: a descriptor that is closed on
+    execve, or told a Failure."""
+    step = "join"
+    try:
+        sys.path.clear()
+        sys.meta_path.clear()
+        os.setsid()
+        if entrance.label:
+            labels.on_exec(entrance.label)
+        keyctl_new_session()
+        entrance.namespaces.join_rest()
+        step = "confine"
+        _take_stdio(entrance, report)
+        limits.apply(entrance.limits)
+        os.umask(entrance.umask)
+        credentials.bound(entrance.capabilities.bounding, entrance.last_capability)
+        if entrance.no_new_privileges:
+            credentials.no_new_privileges()
+        elif entrance.filter:
+            # Without no_new_privs only CAP_SYS_ADMIN may install a filter, so before it is given up.
+            seccomp.install(entrance.filter)
+        credentials.become(entrance.uid, entrance.gid, entrance.groups, entrance.capabilities)
+        step = "directory"
+        _start_in(entrance.directories)
+        step = "confine"
+        if entrance.no_new_privileges and entrance.filter:
+            seccomp.install(entrance.filter)
+        if entrance.guarded:
+            # After the change of credentials, which clears it: PR_SET_PDEATHSIG(2const).
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        step = "execute"
+        _execute(entrance)
+    except (OSError, ValueError) as error:
+        subject = entrance.argv[0].decode("utf-8", "replace") if step == "execute" else entrance.directories[0] if step == "directory" else str(error)
+        os.write(report, Failure(step, getattr(error, "errno", 0) or 0, subject).pack()[:4096])
+    finally:
+        os._exit(127)
+
+
+def _take_stdio(entrance: Entrance, report: int) -> None:
+    """Makes stdio descriptors 0, 1 and 2, and closes every other but the report."""
+    # Moved out of the way first: one may be a number that another is to have.
+    spare = [os.dup(descriptor) for descriptor in entrance.stdio]
+    for number, descriptor in enumerate(spare):
+        os.dup2(descriptor, number)
+    os.closerange(3, report)
+    os.closerange(report + 1, max(report + 1, os.sysconf("SC_OPEN_MAX")))
+    if entrance.pty:
+        terminals.control(0)
+        # The terminal belongs to its user, as login(1) makes it: tmux and screen open it by name.
+        os.fchown(0, entrance.uid, -1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _ignored() -> list[int]:
+    """Signals that our own caller had us ignore (nohup) mean nothing inside."""
+    return [number for number in range(1, 32) if signal.getsignal(number) is signal.SIG_IGN]
+
+
+def _start_in(directories: tuple[str, ...]) -> None:
+    """Enters the first directory that can be; the last one's error counts."""
+    for directory in directories:
+        try:
+            os.chdir(directory)
+            # getcwd(2) fails for a directory that isn't below our root: /proc/self/fd/N can lead outside (CVE-2024-21626).
+            os.getcwd()
+            return
+        except OSError as error:
+            failure = error
+            os.chdir("/")
+    raise failure
+
+
+def _execute(entrance: Entrance) -> None:
+    """execvp(3)'s search, in the container's own PATH."""
+    word = entrance.argv[0]
+    if entrance.program or b"/" in word:
+        os.execve(entrance.program or word, entrance.argv, entrance.environment)
+    failure: OSError | None = None
+    for directory in entrance.environment.get(b"PATH", b"").split(b":"):
+        try:
+            os.execve((directory or b".") + b"/" + word, entrance.argv, entrance.environment)
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                failure = error
+            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+    raise failure or FileNotFoundError(errno.ENOENT, "not found")

@@ -1,0 +1,204 @@
+"""The keeper: a process between dockshell and the command that outlives either, so that nothing is left behind whichever dies.
+
+    dockshell ──control──▶ keeper ──fork──▶ the command
+    (relay)   ◀──status──  (host's namespaces,   (everything of the container's)
+                            a session of its own)
+
+It stays in the host's mount namespace and cgroup, out of the container's reach, and joins only the pid namespace, which takes hold of its child
+alone. The control socket carries signal numbers one way and the exit code the other; its end means that dockshell died, by whatever
+signal, and then the command's whole session goes: HUP, TERM, KILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
+from select import POLLIN, poll
+from time import monotonic
+
+from dockshell.linux import cgroup, limits
+from dockshell.linux.credentials import not_dumpable
+from dockshell.linux.entrance import Entrance, Failure, enter
+from dockshell.model import noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["Kept", "Placement", "keep"]
+
+# Between HUP, TERM and KILL: the whole is to be over within two seconds.
+_GRACE = 0.7
+
+
+@noun(frozen=True)
+class Placement:
+    """What is done to the command from outside: the cgroup directories to move it to, its oom_score_adj. joins_user: the keeper itself must
+    enter the user namespace first, to have rights in the others (it belongs to a person without root). lasting: the command is to live on alone."""
+
+    cgroups: tuple[str, ...]
+    oom_score: int
+    joins_user: bool
+    lasting: bool
+
+
+class Kept:
+    """A started keeper, seen from dockshell. control is the socket to poll: it turns readable with the command's end."""
+
+    def __init__(self, pid: int, control: socket) -> None:
+        self._pid = pid
+        self.control = control
+
+    def signal(self, number: int) -> bool:
+        """Sends a signal to the command. False once that has ended."""
+        try:
+            self.control.send(bytes([number]))
+        except OSError:
+            return False
+        return True
+
+    def status(self) -> int:
+        """The exit code of the command; 137 where the keeper itself was killed, which takes the command along."""
+        told = self.control.recv(16)
+        self.close()
+        return int(told) if told else 137
+
+    def close(self) -> None:
+        """Lets go: a command that still runs is ended first. Returns when keeper and command are gone."""
+        if self._pid:
+            self.control.close()
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+
+def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure | None]:
+    """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or the failure."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    report_read, report_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            os.close(report_read)
+            _keeper(entrance, placement, theirs, report_write)
+        finally:
+            os._exit(125)
+    theirs.close()
+    os.close(report_write)
+    told = b""
+    while piece := os.read(report_read, 4096):
+        told += piece
+    os.close(report_read)
+    kept = Kept(pid, ours)
+    if told:
+        kept.close()
+        return None, Failure.unpack(told)
+    if placement.lasting:
+        kept.close()
+        return None, None
+    return kept, None
+
+
+def _keeper(entrance: Entrance, placement: Placement, control: socket, report: int) -> NoReturn:
+    child = 0
+    try:
+        os.setsid()
+        not_dumpable()
+        if placement.joins_user:
+            entrance.namespaces.join("user")
+        entrance.namespaces.join("pid")
+        gate_read, gate_write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(gate_write)
+            if os.read(gate_read, 1):
+                enter(entrance, report)
+            os._exit(127)
+        for place in placement.cgroups:
+            cgroup.move(child, place)
+        limits.set_oom_score(child, placement.oom_score)
+        os.write(gate_write, b"x")
+    except OSError as error:
+        os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
+        os._exit(125)
+    _let_go(control.fileno())
+    if placement.lasting:
+        os._exit(0)
+    code = _watch(child, control)
+    try:
+        control.send(b"%d" % code)
+    except OSError:
+        pass  # dockshell died in the meantime, nobody asks for the code
+    os._exit(0)
+
+
+def _let_go(but: int) -> None:
+    """Closes all that was inherited: a pipe's end held here would keep others from seeing it closed."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    os.closerange(3, but)
+    os.closerange(but + 1, max(but + 1, os.sysconf("SC_OPEN_MAX")))
+
+
+def _watch(child: int, control: socket) -> int:
+    """Waits for the command's end, passing signals on → its exit code."""
+    pidfd = os.pidfd_open(child)
+    poller = poll()
+    poller.register(pidfd, POLLIN)
+    poller.register(control, POLLIN)
+    while True:
+        ready = [descriptor for descriptor, _ in poller.poll()]
+        if control.fileno() in ready:
+            told = control.recv(16)
+            if not told:
+                _end(child, pidfd)
+                return 137
+            for number in told:
+                os.kill(child, number)
+        if pidfd in ready:
+            return _code(os.waitpid(child, 0)[1])
+
+
+def _end(session: int, pidfd: int) -> None:
+    """HUP, TERM and KILL to every process of the session, each only to those still there. The command is the session's leader, so that as
+    long as it isn't waited for, its number can't come to mean another's."""
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
+        members = _members(session)
+        for member in members:
+            _kill(member, number)
+            _kill(member, signal.SIGCONT)
+        give_up = monotonic() + _GRACE
+        while members and monotonic() < give_up:
+            poll().poll(20)
+            members = _members(session)
+        if not members:
+            return
+
+
+def _members(session: int) -> list[int]:
+    """The live processes of a session: proc_pid_stat(5), fields 3 and 6."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+                found.append(int(name))
+    return found
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
