@@ -22,12 +22,13 @@ from stat import S_IFCHR
 from dockshell.demo.rootfs import Entry, lay, tree
 from dockshell.errors import DockshellError, printable
 from dockshell.linux import mounts
-from dockshell.linux.libc import call, prctl
+from dockshell.linux.credentials import Capabilities, become, bound, last_capability
+from dockshell.linux.libc import prctl
 
 __all__ = ["NAME", "sandbox"]
 
 NAME = "sandbox"
-_SET_PDEATHSIG, _SET_NAME, _CAPBSET_DROP = 1, 15, 24  # prctl(2)
+_SET_PDEATHSIG, _SET_NAME = 1, 15  # prctl(2)
 _CAPABILITIES = 0xA80425FB  # the fourteen that an engine leaves to a container: moby oci/caps/defaults.go
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
@@ -84,8 +85,9 @@ def _leave(answer: int, work: Callable[[], None]) -> None:
         work()
         status = 0
     except Exception as problem:
+        about = f"{problem.filename}: {problem.strerror}" if isinstance(problem, OSError) and problem.filename else str(problem)
         with contextlib.suppress(OSError):
-            os.write(answer, f"{problem}\n".encode())
+            os.write(answer, f"{about}\n".encode())
     finally:
         os._exit(status)
 
@@ -117,7 +119,7 @@ def _be_first(entries: list[Entry], life: int, answer: int) -> None:
 
     Once the root is another nothing can be imported any more, not even what Python fetches by itself, such as a codec other than UTF-8.
     """
-    prctl(_SET_PDEATHSIG, signal.SIGKILL)  # the keeper's end is ours, though it be killed
+    highest = last_capability()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever is left to process 1 is reaped by the kernel: wait(2), NOTES
     mounts.unshare(mounts.NEWNS | mounts.NEWUTS | mounts.NEWIPC | mounts.NEWNET)
     os.setsid()
@@ -128,7 +130,10 @@ def _be_first(entries: list[Entry], life: int, answer: int) -> None:
     os.umask(0o022)
     _detach(life, answer)
     _rename()
-    _drop_capabilities()
+    # What an ordinary container has, so that nobody in there can do to the machine what root could: capabilities(7).
+    bound(_CAPABILITIES, highest)
+    become(0, 0, None, Capabilities(_CAPABILITIES))
+    prctl(_SET_PDEATHSIG, signal.SIGKILL)  # the keeper's end is ours, though it be killed; last, for new credentials clear it
     os.write(answer, b"ready\n")
     os.close(answer)
     while os.read(life, 1):
@@ -208,17 +213,6 @@ def _overwrite(start: int, end: int, text: bytes) -> None:
     if 0 < start < end:
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, text, min(len(text), end - start - 1))
-
-
-def _drop_capabilities() -> None:
-    """Leaves what an ordinary container has, so that no one in there can do to the machine what root could: capabilities(7)."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="utf-8") as file:
-        last = int(file.read())
-    for capability in range(last + 1):
-        if not _CAPABILITIES >> capability & 1:
-            prctl(_CAPBSET_DROP, capability)
-    words = struct.pack("6I", _CAPABILITIES, _CAPABILITIES, 0, 0, 0, 0)  # effective, permitted, inheritable, then their upper halves
-    call("capset", struct.pack("Ii", 0x20080522, 0), words)  # _LINUX_CAPABILITY_VERSION_3
 
 
 def _write(path: str, text: str) -> None:
