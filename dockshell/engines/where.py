@@ -1,0 +1,215 @@
+"""Where the engines are: which are asked, in which order. The registry of what can be asked is here too.
+
+The order is Docker's own (https://docs.docker.com/engine/manage-resources/contexts/): -H, --context, DOCKER_HOST, DOCKER_CONTEXT, the context
+that `docker context use` chose. Whoever names a place means that place, so it is then the only one. Where nobody does, the sockets
+that Docker and Podman listen on by default are asked, those that exist.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from stat import S_ISSOCK
+
+from dockshell.errors import EngineError, UsageError, printable
+from dockshell.model import noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dockshell.engines import Api, Engine
+
+__all__ = ["APIS", "PINS", "Place", "Tls", "api", "configuration", "engine", "engines"]
+
+# What may stand before :// in an engine's address, and who speaks Docker's API over it. A way to reach engines is one line here.
+APIS = {"unix": "LocalApi", "tcp": "SdkApi", "ssh": "SdkApi"}
+# What may stand before :// in a TARGET: (module, class). An engine that speaks Docker's API takes an Api, another takes nothing and is
+# asked only if it is pinned, or for a process. A new kind of engine is one file, and one line here.
+PINS = {
+    "docker": ("dockshell.engines.docker", "DockerEngine"),
+    "podman": ("dockshell.engines.docker", "DockerEngine"),
+    "kernel": ("dockshell.engines.kernel", "KernelEngine"),
+}
+_REMEDY = "start one, name one with -H, or look without one: kernel://NAME, pid:N"
+
+
+@noun(frozen=True)
+class Tls:
+    """How to speak TLS with an engine: PEM files, empty for none. Without ca the system's authorities count; without verify
+    whoever answers is believed, as Docker does where it is told so."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@noun(frozen=True)
+class Place:
+    """An engine's address, who said so (`DOCKER_HOST`), and how to speak TLS there."""
+
+    address: str
+    said: str = ""
+    tls: Tls | None = None
+
+
+def engines(host: str = "", context: str = "", pinned: str = "", *, processes: bool = False) -> Iterator[Engine]:
+    """The engines to ask, one after another, each made only when it is asked for. host and context: from -H and --context; pinned: what
+    stood before :// in the target; processes: a process is looked for, which this kernel itself knows when no engine does.
+
+    Raises EngineError where there is none to ask, or a named one can't be; UsageError for a host and a context together.
+    """
+    if host and context:
+        raise UsageError("-H and --context both say where the engine is: give one of them")
+    if pinned == "kernel":
+        yield _kernel()
+        return
+    place = _named(host, context)
+    passed: list[str] = []
+    offered = False
+    for each in [place] if place else _defaults():
+        found = engine(each)
+        if pinned and not _is(found, pinned):
+            passed.append(f"{found.address} is {found.name}")
+            continue
+        offered = True
+        yield found
+    if processes and not pinned and (place is None or place.address.startswith("unix:")):
+        offered = True
+        yield _kernel()
+    if not offered:
+        found_others = f" ({', '.join(passed)})" if passed else ""
+        raise EngineError(f"no {pinned or 'container'} engine listens here{found_others}: {_REMEDY}")
+
+
+def engine(place: Place) -> Engine:
+    """The engine at that place, which isn't asked anything yet. Raises EngineError where the address can't be one's."""
+    from dockshell.engines.docker import DockerEngine
+
+    return DockerEngine(api(place))
+
+
+def api(place: Place) -> Api:
+    """Who speaks Docker's API with the engine at that place. Raises EngineError where the address can't be an engine's."""
+    scheme, _, rest = place.address.partition("://")
+    kind = APIS.get(scheme)
+    if kind is None or not rest:
+        known = ", ".join(f"{each}://" for each in APIS)
+        raise EngineError(f"{place.said} says {printable(place.address)!r}, which is no engine's address: one begins with {known}")
+    if kind == "LocalApi":
+        _check_socket(rest, place.said)
+        from dockshell.engines.local import LocalApi
+
+        return LocalApi(rest)
+    from dockshell.engines.sdk import SdkApi
+
+    return SdkApi(place.address, place.tls if scheme == "tcp" else None)
+
+
+def _kernel() -> Engine:
+    module, name = PINS["kernel"]
+    found: Engine = getattr(import_module(module), name)()
+    return found
+
+
+def _is(found: Engine, pinned: str) -> bool:
+    """Is it of the pinned kind? One that doesn't answer isn't ruled out, so that whoever asks it learns why."""
+    if found.address.endswith("/podman/podman.sock"):
+        return pinned == "podman"
+    try:
+        return found.name == pinned
+    except EngineError:
+        return True
+
+
+def _check_socket(path: str, said: str) -> None:
+    """Says at once what connecting would say less well. Whether somebody listens there shows when it is asked."""
+    if not said:
+        return
+    try:
+        is_socket = S_ISSOCK(os.stat(path).st_mode)
+    except PermissionError:
+        raise EngineError(f"{said} says unix://{printable(path)}, where you may not look: use sudo, or name another with -H") from None
+    except (OSError, ValueError):
+        raise EngineError(
+            f"{said} says unix://{printable(path)}, but there is no such socket: start the engine, or name another with -H"
+        ) from None
+    if not is_socket:
+        raise EngineError(f"{said} says unix://{printable(path)}, but that is no socket: name the engine's socket")
+
+
+def _named(host: str, context: str) -> Place | None:
+    """The place that somebody named; None where nobody did."""
+    if host:
+        return _host(host, "-H")
+    variable = os.environ.get("DOCKER_HOST", "")
+    if context and context != "default":
+        return _context(context, "--context")
+    if variable:
+        return _host(variable, "DOCKER_HOST")
+    if context:
+        return None
+    if chosen := os.environ.get("DOCKER_CONTEXT", ""):
+        return None if chosen == "default" else _context(chosen, "DOCKER_CONTEXT")
+    if not os.path.exists(os.path.join(configuration(), "config.json")):
+        return None
+    from dockshell.engines import contexts
+
+    chosen = contexts.current()
+    return _context(chosen, "the current context") if chosen else None
+
+
+def _context(name: str, said: str) -> Place | None:
+    from dockshell.engines import contexts
+
+    address, tls = contexts.endpoint(name, said)
+    return Place(_spelled(address), f"{said} ({printable(name)})", tls) if address else None
+
+
+def _host(address: str, said: str) -> Place:
+    spelled = _spelled(address)
+    if not spelled.startswith("tcp:"):
+        return Place(spelled, said)
+    from dockshell.engines import contexts
+
+    return Place(spelled, said, contexts.tls_of_environment())
+
+
+def configuration() -> str:
+    """The directory of Docker's client's own configuration."""
+    return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+
+
+def _spelled(address: str) -> str:
+    """An address in full: `unix://` alone is Docker's own socket, a path is a socket's, a bare HOST:PORT is tcp."""
+    if address == "unix://":
+        return "unix:///var/run/docker.sock"
+    if "://" in address:
+        return address
+    return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
+
+
+def _defaults() -> list[Place]:
+    """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds', Podman's."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    home = os.path.expanduser("~")
+    return [
+        Place(f"unix://{path}")
+        for path in (
+            "/var/run/docker.sock",
+            f"{runtime}/docker.sock",
+            f"{home}/.docker/run/docker.sock",
+            f"{home}/.docker/desktop/docker.sock",
+            "/run/podman/podman.sock",
+            f"{runtime}/podman/podman.sock",
+        )
+        if _listens(path)
+    ]
+
+
+def _listens(path: str) -> bool:
+    try:
+        return S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
