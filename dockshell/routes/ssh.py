@@ -1,0 +1,204 @@
+"""The way in by the container's own sshd: the fullest login, where one runs and takes a key of ours."""
+
+from __future__ import annotations
+
+import os
+
+from dockshell.environment import DEFAULT_PATH, configured, files_environment, login_shell
+from dockshell.errors import HostKeyError, LoginError, UserError, printable
+from dockshell.identity import Identity, resolve
+from dockshell.ssh import authorized, hostkeys, keys, listening
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from dockshell.engines import Files
+    from dockshell.model import Command, Container
+    from dockshell.routes import Login, Route
+    from dockshell.session import Session
+    from dockshell.ssh.keys import Key
+    from dockshell.ssh.listening import Endpoint
+
+__all__ = ["route"]
+
+_LARGE = 16 << 20
+_LIMIT = 2.0  # seconds for a connection to one address
+# What a login sets by itself, for whoever logs in: the image's own words about it are about somebody else.
+_PERSONAL = frozenset({"HOME", "USER", "LOGNAME", "SHELL", "MAIL"})
+_NO_LOGIN = ("false", "nologin")
+
+
+def route(login: Login) -> Route:
+    """The ssh route, for a person who may have named a key and a port."""
+    return SshRoute(login)
+
+
+class SshRoute:
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._found: _Visit | None = None
+
+    def refuses(self, container: Container, command: Command, *, asked: bool) -> str | None:
+        """See Route. Raises UsageError for a --key that can't be used."""
+        if container.state != "running":
+            return f"the container is {printable(container.state)}: start or unpause it first"
+        if command.detach:
+            return "a command can't be left in the background (-d) by ssh: take --via exec"
+        if command.privileged:
+            return "an sshd gives nobody more rights (--privileged) than its container has: take --via exec"
+        try:
+            visit = _Visit(container, command, self._login)
+            reason = visit.unreachable() or (None if asked else visit.unwelcome())
+        except UserError as error:
+            return str(error)
+        self._found = visit
+        return reason
+
+    def open(self, container: Container, command: Command) -> Session:
+        """See Route. Raises LoginError, HostKeyError, UserError, UsageError."""
+        visit = self._found if self._found and self._found.fits(container, command) else _Visit(container, command, self._login)
+        self._found = None
+        return visit.enter()
+
+
+class _Visit:
+    """One login that may come: what was found out about it, so that nothing is asked twice."""
+
+    def __init__(self, container: Container, command: Command, login: Login) -> None:
+        """Raises UserError."""
+        self._container = container
+        self._command = command
+        self._files: Files = container.engine.files(container)
+        self._key = login.key
+        self._keys: Iterator[Key] | None = None
+        self._connection: tuple[Endpoint, socket.socket] | None = None
+        self._identity = _identity(command.user, self._files)
+        listeners = listening.listeners(container)
+        self._port = login.port or (22 if listeners and 22 in listeners else listening.configured_port(self._files))
+        self._ways = listening.endpoints(container, self._port)
+        self._known = listeners is not None
+        self._listening = (listeners or {}).get(self._port, set())
+
+    def fits(self, container: Container, command: Command) -> bool:
+        return container is self._container and command is self._command
+
+    def unreachable(self) -> str | None:
+        """Why no connection can come about, without trying one."""
+        if self._known and not self._listening:
+            return f"no sshd listens inside on port {self._port}: start one, or name its port with --port"
+        if not self._ways:
+            return f"no address of the container leads to port {self._port} from here: publish it, or connect the container to a network"
+        if self._known:
+            own = {address for _, address in self._container.addresses}
+            self._ways = listening.reachable(self._ways, self._listening, own)
+            if not self._ways:
+                places = ", ".join(sorted(self._listening))
+                return f"the sshd inside listens on {places} only, where it can't be reached from here: have it listen on every address"
+        return None
+
+    def unwelcome(self) -> str | None:
+        """Why a login would fail or not be what was meant, found out without one: no sshd is to see us turned away."""
+        user, mine = self._identity.name, self._container.user
+        if not self._command.user and mine not in ("", "0", "root", "0:0", "root:root"):
+            return f"the container's own user is {printable(mine)} and this would log in as root: ask for that with --via ssh"
+        if os.path.basename(self._identity.shell) in _NO_LOGIN or not self._files.executable(self._identity.shell or "/bin/sh"):
+            return f"the login shell of {printable(user)} inside turns logins away: take another way, or change it there with chsh"
+        key = keys.standing(self._key, authorized.keys(self._files, self._identity.home))
+        if key is None:
+            return f"no key of ours stands in the authorized_keys of {printable(user)} inside: add one there, or name its half with --key"
+        if not hostkeys.read(self._files):
+            return _NO_HOST_KEYS
+        self._keys = iter((key,))
+        if not self._known:
+            try:
+                self._connection = listening.dial(self._ways, _LIMIT, greeted=True)
+            except OSError:
+                return f"no sshd answers on port {self._port}: start one, or name its port with --port"
+        return None
+
+    def enter(self) -> Session:
+        container, command, name = self._container, self._command, self._container.name
+        expected = hostkeys.read(self._files)
+        if not expected:
+            raise HostKeyError(_NO_HOST_KEYS)
+        line = _line(container, command, self._identity, self._files)
+        # Connected before paramiko is imported: meanwhile the sshd forks and gets ready.
+        _, connection = self._connection or self._dial()
+        from dockshell.ssh import channel, connect
+
+        transport = connect.connect(connection, expected, name)
+        connect.log_in(transport, self._identity.name, self._keys or self._likely(), name)
+        return channel.start(transport, line, command, container.pid if container.local else 0)
+
+    def _dial(self) -> tuple[Endpoint, socket.socket]:
+        try:
+            return listening.dial(self._ways, _LIMIT, greeted=not self._known)
+        except OSError as error:
+            tried = ", ".join(map(str, self._ways)) or "no address"
+            raise LoginError(
+                f"no sshd of {printable(self._container.name)} answers at {printable(tried)} ({error.strerror or error}): start one inside, "
+                "name its port with --port, or take another way with --via exec"
+            ) from None
+
+    def _likely(self) -> Iterator[Key]:
+        """Every key of ours; those first that stand in the user's file, for an sshd hangs up after a few that it doesn't know."""
+        allowed = authorized.keys(self._files, self._identity.home)
+        first = keys.standing(self._key, allowed)
+        if first:
+            yield first
+        yield from (key for key in keys.candidates(self._key) if not first or key.blob != first.blob)
+
+
+_NO_HOST_KEYS = (
+    "the container's host keys (/etc/ssh/ssh_host_*_key.pub) can't be read, so nothing would prove that its sshd is what answers: "
+    "make them with `ssh-keygen -A` inside"
+)
+
+
+def _identity(words: str, files: Files) -> Identity:
+    """The user to log in as. Raises UserError where -u says what a login can't do."""
+    if ":" in words:
+        raise UserError("a login by ssh takes the groups that the container gives the user: leave out the one after the colon, or take --via exec")
+    identity = resolve(words or "root", files.read("/etc/passwd", _LARGE) or b"", b"")
+    if not identity.name:
+        raise UserError(f"no user inside has the number {printable(words)}, and a login needs a name: take --via exec")
+    return identity
+
+
+def _line(container: Container, command: Command, identity: Identity, files: Files) -> bytes | None:
+    """What sshd is to run; None for the login shell that it starts by itself, where that comes out the same."""
+    from dockshell.ssh import words
+
+    environment = _environment(container, command, files)
+    if command.login:
+        if not environment and not command.directory:
+            return None
+        argv = (os.fsencode(login_shell(identity, files)), b"-l")
+        languages = () if any(name == "LANG" or name.startswith("LC_") for name in environment) else command.languages
+        return words.compose(argv, command.directory, (*languages, *environment.items()))
+    return words.compose(command.argv, command.directory or container.directory or "/", environment.items())
+
+
+def _environment(container: Container, command: Command, files: Files) -> dict[str, str]:
+    """What the session needs on top of what sshd gives it."""
+    if command.environment_from == "init":
+        initial = files.read("/proc/1/environ")
+        if initial is None:
+            raise UserError("the environment of process 1 can't be read from here: leave out --env-from init, or take --via exec")
+        pairs = (text.partition("=") for text in initial.decode("utf-8", "surrogateescape").split("\0"))
+        environment = {name: value for name, equals, value in pairs if equals and name}
+    else:
+        environment = configured(container)
+    environment = {name: value for name, value in environment.items() if name not in _PERSONAL}
+    if command.login:
+        environment.update(files_environment(files))
+        # A login makes these itself: the path from the system's own files, the name from the kernel.
+        if environment.get("PATH") == DEFAULT_PATH:
+            del environment["PATH"]
+        environment.pop("HOSTNAME", None)
+    environment.update(command.env)
+    if command.terminal is not None:
+        environment.pop("TERM", None)  # goes with the request for the terminal
+    return environment

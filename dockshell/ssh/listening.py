@@ -1,0 +1,133 @@
+"""Where an sshd inside can be reached: the ports that its network namespace listens on, and the addresses that lead there."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import struct
+import sys
+
+from dockshell.model import Port, noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dockshell.engines import Files
+    from dockshell.model import Container
+
+__all__ = ["Endpoint", "configured_port", "dial", "endpoints", "listeners", "reachable"]
+
+_LISTEN = "0A"  # TCP_LISTEN in the kernel's include/net/tcp_states.h, as /proc/net/tcp prints it
+_PORT = re.compile(rb"^[ \t]*port[ \t=]+\"?([0-9]{1,5})\"?[ \t]*(?:#.*)?$", re.IGNORECASE | re.MULTILINE)
+# Runtimes that run a kernel of their own: the host's tables say nothing about what listens in there.
+_OTHER_KERNELS = ("kata", "runsc", "gvisor")
+
+
+@noun(frozen=True)
+class Endpoint:
+    """An address and port to connect to."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def listeners(container: Container) -> dict[int, set[str]] | None:
+    """Port → the addresses at which the container's network namespace listens for TCP; None where that can't be known from here."""
+    if not container.local or not container.pid or any(word in container.runtime for word in _OTHER_KERNELS):
+        return None
+    found: dict[int, set[str]] = {}
+    read = False
+    for table in ("tcp", "tcp6"):
+        try:
+            # The process's own view of /proc/net (proc(5)) is that of its network namespace, and can be read without any privilege.
+            with open(f"/proc/{container.pid}/net/{table}", encoding="ascii") as lines:
+                for port, address in parse_table(lines):
+                    found.setdefault(port, set()).add(address)
+            read = True
+        except (OSError, ValueError):
+            continue
+    return found if read else None
+
+
+def parse_table(lines: Iterable[str]) -> list[tuple[int, str]]:
+    """The lines of a /proc/net/tcp or tcp6 → (port, address) of each socket that listens. Raises ValueError where they aren't such."""
+    found = []
+    for line in list(lines)[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == _LISTEN:
+            address, _, port = fields[1].partition(":")
+            found.append((int(port, 16), _address(address)))
+    return found
+
+
+def _address(text: str) -> str:
+    """The kernel prints each 32-bit word of an address as a number of the machine's own byte order."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = struct.pack((">" if sys.byteorder == "big" else "<") + "I" * len(words), *words)
+    parsed = ipaddress.ip_address(packed)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def configured_port(files: Files) -> int:
+    """What `Port` in the sshd's configuration says first (sshd_config(5)); 22 where it says nothing."""
+    match = _PORT.search(files.read("/etc/ssh/sshd_config", 1 << 18) or b"")
+    return int(match[1]) if match and 0 < int(match[1]) < 1 << 16 else 22
+
+
+def endpoints(container: Container, port: int) -> list[Endpoint]:
+    """Every way to that port of the container: its own addresses, as far as they are this machine's neighbours, then what is published."""
+    found = [Endpoint(address, port) for _, address in container.addresses] if container.local else []
+    host = "127.0.0.1" if container.local else _host(container.engine.address)
+    return found + [Endpoint(_outside(each, host), each.outside) for each in container.ports if each.inside == port and host]
+
+
+def _outside(port: Port, host: str) -> str:
+    if port.address == "::" and host == "127.0.0.1":
+        return "::1"
+    return host if port.address in ("", "0.0.0.0", "::") else port.address
+
+
+def _host(address: str) -> str:
+    """The machine in an engine's address, `tcp://host:2376` or `ssh://user@host`; empty where it names none."""
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def reachable(ways: list[Endpoint], listening: set[str], own: set[str]) -> list[Endpoint]:
+    """Those of the ways that end at a socket which listens at these addresses only. own: the container's addresses; a published port leads
+    to one of them."""
+    if listening & {"0.0.0.0", "::"}:
+        return ways
+    return [way for way in ways if way.address in listening or (way.address not in own and listening & own)]
+
+
+def dial(ways: Iterable[Endpoint], limit: float, *, greeted: bool = False) -> tuple[Endpoint, socket.socket]:
+    """A connection to the first of the ways that answers within the limit, in seconds. greeted: only one that an SSH server greets counts, for
+    what forwards a published port accepts connections even where nothing listens behind it. Raises OSError, the last one's."""
+    failure = OSError("there is no address to connect to")
+    for way in ways:
+        try:
+            connection = socket.create_connection((way.address, way.port), limit)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            if greeted and connection.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL) != b"SSH-":
+                raise OSError("what answers there is no sshd")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A peer that acknowledges nothing for so long is gone (tcp(7)): with keepalives going out, that ends in an error.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+            return way, connection
+        except OSError as error:
+            connection.close()
+            failure = error
+    raise failure
