@@ -1,0 +1,108 @@
+"""The images of the tests' world. IMAGES names them; each is made on an engine at its first use, as `dockshell-test/NAME`.
+
+- `busybox`    static busybox with all its applets in /bin; users root (shell /bin/sh) and app (1000); a first process that sleeps and
+               leaves at once on TERM.
+- `app`        busybox whose configuration says everything: USER app (1000:1000, supplementary groups staff2 2001 and video2 2002),
+               HOME /home/app, WORKDIR /srv/app, and an environment with blanks, quotes, an empty value and letters beyond ASCII;
+               run with a host name of its own.
+- `locked`     busybox with USER 65532, which has no entry; run with LOCKED: no capabilities, read-only, no new privileges, no network.
+- `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
+- `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.world.archive import Layer
+from tests.world.debian import baseimage_layer, debian_tarball
+from tests.world.unavailable import Unavailable
+
+LOCKED = ("--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges", "--network", "none")
+
+APP_ENV = (
+    "PATH=/bin:/sbin:/usr/bin",
+    "PLAIN=1",
+    "SPACES=two  blanks ",
+    "QUOTES=it's \"quoted\" `here` $HOME \\n",
+    "EMPTY=",
+    "UNICODE=żółw 亀 🐢",
+    "LINES=one\ntwo",
+    "EQUALS=a=b=c",
+)
+
+_SLEEP = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 100000 & wait $!; done"]
+_PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:the app:/home/app:/bin/sh\n"
+_GROUP = "root:x:0:\napp:x:1000:\nstaff2:x:2001:app\nvideo2:x:2002:root,app\n"
+
+
+@dataclass(frozen=True)
+class Image:
+    """How to make an image: layers(directory for them) → paths of tars; config: its configuration; options: what it is run with."""
+
+    layers: Callable[[str, Callable[[str], None]], list[str]]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+
+def _busybox() -> str:
+    for path in ("/bin/busybox", shutil.which("busybox") or ""):
+        if path and os.path.exists(path):
+            with open(path, "rb") as file:
+                if b"/ld-linux" not in file.read(4096):
+                    return path
+    raise Unavailable("no static busybox here: install busybox-static")
+
+
+def _applets(busybox: str) -> list[str]:
+    listing = os.popen(f"{busybox} --list").read().split()
+    return [applet for applet in listing if applet != "busybox"]
+
+
+def _busybox_layer(directory: str, say: Callable[[str], None]) -> list[str]:
+    layer = Layer()
+    for path in ("bin", "dev", "etc", "home", "proc", "srv", "sys", "usr", "usr/bin", "var"):
+        layer.directory(path)
+    layer.directory("root", 0o700)
+    layer.directory("tmp", 0o1777)
+    layer.directory("home/app", 0o755, (1000, 1000))
+    layer.directory("srv/app", 0o755, (1000, 1000))
+    layer.file("etc/passwd", _PASSWD.encode())
+    layer.file("etc/group", _GROUP.encode())
+    busybox = _busybox()
+    with open(busybox, "rb") as file:
+        layer.file("bin/busybox", file.read(), 0o755)
+    for applet in _applets(busybox):
+        layer.link(f"bin/{applet}", "busybox")
+    return [layer.write(directory)]
+
+
+def _static_layer(directory: str, say: Callable[[str], None]) -> list[str]:
+    layer = Layer()
+    with open(_busybox(), "rb") as file:
+        layer.file("busybox", file.read(), 0o755)
+    return [layer.write(directory)]
+
+
+def _baseimage_layers(directory: str, say: Callable[[str], None]) -> list[str]:
+    return [debian_tarball(directory, say), baseimage_layer().write(directory)]
+
+
+IMAGES: Mapping[str, Image] = {
+    "busybox": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP}),
+    "app": Image(
+        _busybox_layer,
+        {"Env": list(APP_ENV), "Cmd": _SLEEP, "User": "app", "WorkingDir": "/srv/app", "Labels": {"dockshell.test": "app"}},
+        ("--hostname", "apphost"),
+    ),
+    "locked": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP, "User": "65532"}, LOCKED),
+    "static": Image(_static_layer, {"Env": ["PATH=/"], "Cmd": ["/busybox", "sleep", "100000"]}),
+    "baseimage": Image(
+        _baseimage_layers,
+        {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"], "Cmd": ["/sbin/my_init"]},
+    ),
+}
