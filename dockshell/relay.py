@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
 from dockshell.errors import SessionLost
 from dockshell.linux import terminals
+from dockshell.linux.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class _Relay:
         self._reading = input
         self._pending = b""
         self._closed: set[int] = set()
+        self._left = False  # has our reader left, and the command can't be told?
 
     def run(self) -> int:
         session = self._session
@@ -49,17 +50,17 @@ class _Relay:
                 with terminals.Raw(0):
                     # A change of size between the session's start and here would have gone unseen.
                     session.resize(terminals.size(0))
-                    self._loop()
-                    return session.wait()
-            self._loop()
-            return session.wait()
+                    return self._loop()
+            return self._loop()
         finally:
             for number, handler in restore:
                 signal.signal(number, handler)
 
-    def _loop(self) -> None:
+    def _loop(self) -> int:
         session = self._session
         while ready := session.ready:
+            if self._left:
+                return 128 + signal.SIGPIPE
             poller = poll()
             for descriptor in ready:
                 poller.register(descriptor, POLLIN)
@@ -76,6 +77,7 @@ class _Relay:
                         self._write(stream, data)
                 if descriptor == accepting and events & (POLLOUT | _GONE) and self._pending:
                     self._pass_on()
+        return session.wait()
 
     def _read(self) -> None:
         try:
@@ -104,7 +106,7 @@ class _Relay:
         except BrokenPipeError:
             # Whoever read our output left. A local command would now get SIGPIPE at its next write; so does this one.
             self._closed.add(stream)
-            self._session.signal(signal.SIGPIPE)
+            self._left = not self._session.signal(signal.SIGPIPE)
 
     def _listen(self) -> list[tuple[int, Any]]:
         """Forwards signals and sizes for as long as the session runs → what to restore."""

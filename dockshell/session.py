@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Session"]
+__all__ = ["Ended", "Session"]
 
 
 class Session(Protocol):
@@ -66,3 +66,31 @@ class Session(Protocol):
     def close(self) -> None:
         """Ends the session and frees what it holds. A command that still runs gets HUP, TERM and KILL where the route can."""
         ...
+
+
+class Ended:
+    """The `Session` of a command that was left to itself (-d): over for us as soon as it began."""
+
+    ready: Sequence[int] = ()
+    input: int | None = None
+
+    def receive(self, descriptor: int) -> list[tuple[int, bytes]]:
+        return []
+
+    def send(self, data: bytes) -> int:
+        return 0
+
+    def end_input(self) -> None:
+        pass
+
+    def resize(self, size: Size) -> None:
+        pass
+
+    def signal(self, number: int) -> bool:
+        return False
+
+    def wait(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass

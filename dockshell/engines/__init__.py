@@ -29,6 +29,14 @@ class Files(Protocol):
         """Is there a regular file with an execute bit?"""
         ...
 
+    def directory(self, path: str) -> bool:
+        """Is there a directory?"""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Is there anything at all?"""
+        ...
+
 
 class Engine(Protocol):
     """Finds containers and tells facts about them."""

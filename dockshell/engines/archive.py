@@ -46,6 +46,13 @@ class ArchiveFiles:
         found = self._member(path, 0)
         return found is not None and found[1].isreg() and bool(found[1].mode & 0o111)
 
+    def directory(self, path: str) -> bool:
+        found = self._member(path, 0)
+        return found is not None and found[1].isdir()
+
+    def exists(self, path: str) -> bool:
+        return self._member(path, 0) is not None
+
     def _member(self, path: str, limit: int) -> tuple[tarfile.TarFile, tarfile.TarInfo] | None:
         for _ in range(_MOST_LINKS):
             content = self._api.archive(self._container, path, limit + _SLACK)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 
 from dockshell.linux import credentials, labels, limits, seccomp, terminals
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.libc import keyctl_new_session, prctl
 from dockshell.linux.namespaces import Namespaces
+from dockshell.linux.signals import signal
 from dockshell.model import noun
 
 TYPE_CHECKING = False

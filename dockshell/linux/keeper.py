@@ -12,12 +12,10 @@ signal, and then the command's whole session goes: HUP, TERM, KILL.
 from __future__ import annotations
 
 import os
-import signal
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
-from time import monotonic
 
-from dockshell.linux import cgroup, limits
+from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.entrance import Entrance, Failure, enter
 from dockshell.model import noun
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 __all__ = ["Kept", "Placement", "keep"]
-
-# Between HUP, TERM and KILL: the whole is to be over within two seconds.
-_GRACE = 0.7
-
 
 @noun(frozen=True)
 class Placement:
@@ -153,50 +147,12 @@ def _watch(child: int, control: socket) -> int:
         if control.fileno() in ready:
             told = control.recv(16)
             if not told:
-                _end(child, pidfd)
+                sessions.end(child)
                 return 137
             for number in told:
                 os.kill(child, number)
         if pidfd in ready:
             return _code(os.waitpid(child, 0)[1])
-
-
-def _end(session: int, pidfd: int) -> None:
-    """HUP, TERM and KILL to every process of the session, each only to those still there. The command is the session's leader, so that as
-    long as it isn't waited for, its number can't come to mean another's."""
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
-        members = _members(session)
-        for member in members:
-            _kill(member, number)
-            _kill(member, signal.SIGCONT)
-        give_up = monotonic() + _GRACE
-        while members and monotonic() < give_up:
-            poll().poll(20)
-            members = _members(session)
-        if not members:
-            return
-
-
-def _members(session: int) -> list[int]:
-    """The live processes of a session: proc_pid_stat(5), fields 3 and 6."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
-                found.append(int(name))
-    return found
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _code(status: int) -> int:

@@ -54,10 +54,12 @@ def apply(limits: dict[int, tuple[int, int]]) -> None:
 
 def set_oom_score(pid: int, adjustment: int) -> None:
     """Sets a process's oom_score_adj. Raises PermissionError where it may not be lowered that far."""
-    with open(f"/proc/{pid}/oom_score_adj", "r+", encoding="ascii") as file:
-        if int(file.read()) != adjustment:
-            file.seek(0)
-            file.write(str(adjustment))
+    path = f"/proc/{pid}/oom_score_adj"
+    with open(path, encoding="ascii") as file:
+        if int(file.read()) == adjustment:
+            return  # that much everybody may find out; the files of a process that isn't dumpable are root's to write
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(adjustment))
 
 
 def _above(theirs: int, ours: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from stat import S_IMODE, S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISREG
 
 from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -36,7 +36,6 @@ class RootFiles:
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         try:
-            # Looked at before it is opened for real: to open a FIFO or a device may block or act.
             if not S_ISREG(self._mode(path)):
                 return None
             descriptor = self.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -67,14 +66,21 @@ class RootFiles:
             os.close(descriptor)
 
     def executable(self, path: str) -> bool:
-        try:
-            mode = self._mode(path)
-        except OSError:
-            return False
+        mode = self._mode(path)
         return S_ISREG(mode) and bool(S_IMODE(mode) & 0o111)
 
+    def directory(self, path: str) -> bool:
+        return S_ISDIR(self._mode(path))
+
+    def exists(self, path: str) -> bool:
+        return self._mode(path) != 0
+
     def _mode(self, path: str) -> int:
-        descriptor = self.open(path, os.O_PATH)
+        """What it is, without opening it for real: to open a FIFO or a device may block or act. 0 for nothing."""
+        try:
+            descriptor = self.open(path, os.O_PATH)
+        except OSError:
+            return 0
         try:
             return os.fstat(descriptor).st_mode
         finally:

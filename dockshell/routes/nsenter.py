@@ -20,6 +20,7 @@ from dockshell.linux.namespaces import Namespaces
 from dockshell.linux.process import Process
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.seccomp import program_of
+from dockshell.session import Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dockshell.environment import Start
     from dockshell.model import Command, Container, Size
     from dockshell.routes import Login
+    from dockshell.session import Session
 
 __all__ = ["Nsenter", "route"]
 
@@ -114,7 +116,7 @@ class Nsenter:
             return str(refusal)
         return None
 
-    def open(self, container: Container, command: Command) -> NsenterSession | Ended:
+    def open(self, container: Container, command: Command) -> Session:
         facts = self._facts
         if facts is None:
             raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
@@ -251,34 +253,6 @@ def _harmless(descriptor: int) -> bool:
     """Is it a pipe, or the null device? What a container can do with one of these it could do anyway."""
     facts = os.fstat(descriptor)
     return stat.S_ISFIFO(facts.st_mode) or (stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3))
-
-
-class Ended:
-    """The `Session` of a command that was left to itself (-d): over for us as soon as it began."""
-
-    ready: Sequence[int] = ()
-    input: int | None = None
-
-    def receive(self, descriptor: int) -> list[tuple[int, bytes]]:
-        return []
-
-    def send(self, data: bytes) -> int:
-        return 0
-
-    def end_input(self) -> None:
-        pass
-
-    def resize(self, size: Size) -> None:
-        pass
-
-    def signal(self, number: int) -> bool:
-        return False
-
-    def wait(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        pass
 
 
 class NsenterSession:

@@ -1,0 +1,52 @@
+"""Unix sessions: who belongs to one, and ending it. credentials(7), setsid(2)."""
+
+from __future__ import annotations
+
+import os
+from select import poll
+from time import monotonic
+
+from dockshell.linux.signals import signal
+
+__all__ = ["end", "members"]
+
+# Between HUP, TERM and KILL: the whole is to be over within two seconds.
+_GRACE = 0.6
+
+
+def members(session: int) -> list[int]:
+    """The live processes of a session, by our numbers: proc_pid_stat(5), fields 3 and 6."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+                found.append(int(name))
+    return found
+
+
+def end(session: int) -> None:
+    """HUP, TERM and KILL to every process of the session, each only to those still there. The caller sees to it that the leader's number can't
+    come to mean another's in the meantime: as its parent, who hasn't waited for it, or by a pidfd."""
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
+        there = members(session)
+        for member in there:
+            _send(member, number)
+            _send(member, signal.SIGCONT)
+        give_up = monotonic() + _GRACE
+        while there and monotonic() < give_up:
+            poll().poll(20)
+            there = members(session)
+        if not there:
+            return
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
