@@ -45,7 +45,7 @@ def prepare(container: Container, command: Command, files: Files, initial: Itera
     identity = resolve(
         command.user or container.user, files.read("/etc/passwd", _LARGE) or b"", files.read("/etc/group", _LARGE) or b"", container.groups
     )
-    shell = login_shell(identity, files) if command.login else ""
+    shell = login_shell(identity, files, command.shell) if command.login else ""
     environment = configured(container) if initial is None else _pairs(initial)
     if command.login:
         environment.update(files_environment(files))
@@ -54,7 +54,7 @@ def prepare(container: Container, command: Command, files: Files, initial: Itera
     for name, value in personal.items():
         if value and (foreign or name not in environment):
             environment[name] = value
-    if not any(name == "LANG" or name.startswith("LC_") for name in environment):
+    if command.login and not any(name == "LANG" or name.startswith("LC_") for name in environment):
         environment.update(command.languages)
     environment.update(command.env)
     home = environment.get("HOME", "/")
@@ -84,10 +84,11 @@ def files_environment(files: Files) -> dict[str, str]:
     return found
 
 
-def login_shell(identity: Identity, files: Files) -> str:
-    """The user's own shell where it can be executed, else the first of bash, zsh, ash and sh that is there. A shell that turns logins away
+def login_shell(identity: Identity, files: Files, wanted: str = "") -> str:
+    """The wanted one if it is there (a name), else the user's own shell where it can be executed, else the first of bash, zsh, ash and sh that is there. A shell that turns logins away
     (nologin, false) does not count: whoever may use the engine may log in. Raises NoShell."""
-    for shell in (identity.shell, *SHELLS):
+    preferred = [shell for shell in SHELLS if wanted and shell.endswith("/" + wanted)]
+    for shell in (*preferred, identity.shell, *SHELLS):
         if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):
             return shell
     raise NoShell("there is no shell inside: run a program that is there with `dockshell exec TARGET PROGRAM`")

@@ -127,13 +127,14 @@ class Container:
 class Command:
     """What is to run inside.
 
-    argv: the words as bytes, empty for a login shell. user: as given by -u, empty for the container's own. env: what -e, --env-file
+    argv: the words as bytes, empty for a login shell. shell: the login shell to take if it is there, whatever the user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file
     and the caller's terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none. directory: as given by
     -w, empty for the default. terminal: the size of the terminal to make, None for none. input: False where the command gets an empty input.
     environment_from: `config` or `init`. share: a route may hand this process's own stdin, stdout and stderr to the command, where that is safe.
     """
 
     argv: tuple[bytes, ...] = ()
+    shell: str = ""
     user: str = ""
     env: tuple[tuple[str, str], ...] = ()
     languages: tuple[tuple[str, str], ...] = ()

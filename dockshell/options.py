@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Verb", "option", "parse", "usage"]
+__all__ = ["DROPINS", "ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Verb", "option", "parse", "usage"]
 
 
 class Option:
@@ -97,6 +97,14 @@ VERBS = {
 }
 # Asked by the completion scripts alone; not a word that people need to see.
 HIDDEN = {"__complete": Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))}
+# Programs of their own.
+DROPINS = {
+    "docker-bash": Verb("a login shell or a command in a container", "CONTAINER [CMD...]", "docker-bash `dl`", (1, -1), ENTERING),
+    "docker-ssh": Verb("the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING),
+}
+
+
+_KNOWN = {**VERBS, **HIDDEN, **DROPINS}
 
 
 class Arguments:
@@ -143,11 +151,11 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
             rest[0] = "@latest"
             break
         given += _take(rest, arguments)
-    known = {**VERBS, **HIDDEN}[arguments.verb]
+    known = _KNOWN[arguments.verb]
     for each in given:
         if each.field not in known.options and each.field != "version":
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
-    arguments.words = _after_target(rest) if arguments.verb == "exec" else rest
+    arguments.words = _after_target(rest) if arguments.verb in ("exec", *DROPINS) else rest
     asked = arguments.on("help") or arguments.on("version")
     if not asked and not (known.least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
         raise UsageError(_miscounted(arguments, known))
@@ -163,7 +171,8 @@ def _miscounted(arguments: Arguments, known: Verb) -> str:
     if arguments.verb == "shell" and len(arguments.words) > 1:
         target = printable(arguments.words[0])
         return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {printable(arguments.words[1])} ...`"
-    return f"usage: dockshell {arguments.verb} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
+    spoken = arguments.verb if arguments.verb in DROPINS else f"dockshell {arguments.verb}"
+    return f"usage: {spoken} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
 
 
 def _take(rest: list[str], arguments: Arguments) -> list[Option]:
@@ -219,8 +228,9 @@ def usage(verb: str = "") -> str:
         lines += ["        or @latest; docker://, podman:// or kernel:// in front picks the engine", ""]
         lines += ["Example: dockshell web", "Each verb's own options: dockshell VERB --help"]
         return "\n".join(lines)
-    known = VERBS[verb]
-    lines = [f"usage: dockshell {verb} [OPTIONS] {known.words}".rstrip(), f"{known.summary[0].upper()}{known.summary[1:]}.", "", "options:"]
+    known = _KNOWN[verb]
+    spoken = verb if verb in DROPINS else f"dockshell {verb}"
+    lines = [f"usage: {spoken} [OPTIONS] {known.words}".rstrip(), f"{known.summary[0].upper()}{known.summary[1:]}.", "", "options:"]
     for each in OPTIONS:
         if each.field in known.options and not each.hidden:
             spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")

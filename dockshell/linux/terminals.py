@@ -18,7 +18,7 @@ __all__ = ["END_OF_INPUT", "Raw", "control", "new_pty", "resize", "size"]
 END_OF_INPUT = b"\x04"  # VEOF of a terminal in its usual settings: Ctrl-D
 _FALLBACK = Size(80, 24)
 _TIOCGPTPEER = 0x5441  # ioctl_tty(2): a descriptor of the other end, without a path that could be forged
-_DEVPTS_MAGIC = 0x1CD1
+_TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 
 
 def size(descriptor: int) -> Size:
@@ -41,8 +41,8 @@ def new_pty(open_inside: Callable[[str, int], int], to: Size) -> tuple[int, int]
     master = open_inside("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         # The number of a pty is only given by a true devpts: whatever else stands at that path fails here.
-        fcntl.ioctl(master, termios.TIOCGPTN, bytes(4))
-        fcntl.ioctl(master, termios.TIOCSPTLCK, pack("i", 0))
+        fcntl.ioctl(master, _TIOCGPTN, bytes(4))
+        fcntl.ioctl(master, _TIOCSPTLCK, pack("i", 0))
         peer = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         resize(master, to)
     except OSError:
