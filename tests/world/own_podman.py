@@ -35,10 +35,8 @@ def start_podman(scratch: str) -> Daemon:
     """Starts the service as root. Raises RuntimeError with its log's tail where that fails."""
     directory = os.path.join(scratch, "podman")
     os.makedirs(f"{directory}/networks", exist_ok=True)
-    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    most = {name: min(resource.getrlimit(limit)[1] % 2**63, 1 << 20) for name, limit in limits.items()}
     with open(f"{directory}/containers.conf", "w", encoding="ascii") as file:
-        file.write(f"[containers]\ndefault_ulimits = {json.dumps([f'{name}={n}:{n}' for name, n in most.items()])}\n")
+        file.write(f"[containers]\ndefault_ulimits = {json.dumps(_limits())}\n")
         file.write('[network]\nnetwork_backend = "netavark"\n')
     bridge = f"dshp{os.getpid()}"
     address = new_bridge(scratch, bridge)
@@ -58,3 +56,12 @@ def remove_containers(scratch: str) -> None:
     """Removes all containers of the tests' Podman, running or not, with their networks and mounts."""
     env = {**os.environ, **podman_environment(scratch)}
     subprocess.run([*podman_command(scratch), "rm", "--all", "--force", "--time", "0"], env=env, capture_output=True, check=False)
+
+
+def _limits() -> list[str]:
+    """The most that this process may give: its own hard limits. Podman itself first lowers its number of processes to pid_max."""
+    with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+        pid_max = int(file.read())
+    most = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, pid_max)}
+    limits = {name: min(resource.getrlimit(limit)[1] % 2**63, bound) for name, (limit, bound) in most.items()}
+    return [f"{name}={limit}:{limit}" for name, limit in limits.items()]

@@ -132,7 +132,8 @@ class Peer:
         """Removes the containers that run() started, from the first-th on; not the shared ones."""
         doomed, self._containers = self._containers[first:], self._containers[:first]
         if doomed:
-            self.sh("rm", "--force", "--volumes", *doomed, check=False)
+            at_once = ("--time", "0") if self.name == "podman" else ()
+            self.sh("rm", "--force", "--volumes", *at_once, *doomed, check=False)
 
     @property
     def started(self) -> int:
