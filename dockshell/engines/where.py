@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from dockshell.engines import Api, Engine
 
-__all__ = ["APIS", "PINS", "Place", "Tls", "api", "configuration", "engine", "engines"]
+__all__ = ["APIS", "OTHERS", "Place", "Tls", "api", "configuration", "engine", "engines"]
 
-# What may stand before :// in an engine's address, and who speaks Docker's API over it. A way to reach engines is one line here.
-APIS = {"unix": "LocalApi", "tcp": "SdkApi", "ssh": "SdkApi"}
-# What may stand before :// in a TARGET: (module, class). An engine that speaks Docker's API takes an Api, another takes nothing and is
-# asked only if it is pinned, or for a process. A new kind of engine is one file, and one line here.
-PINS = {
-    "docker": ("dockshell.engines.docker", "DockerEngine"),
-    "podman": ("dockshell.engines.docker", "DockerEngine"),
-    "kernel": ("dockshell.engines.kernel", "KernelEngine"),
+# What may stand before :// in an engine's address, and who speaks Docker's API over it: module and class.
+APIS = {
+    "unix": ("dockshell.engines.local", "LocalApi"),
+    "tcp": ("dockshell.engines.sdk", "SdkApi"),
+    "ssh": ("dockshell.engines.sdk", "SdkApi"),
 }
+# Engines that don't speak it, by what may stand before :// in a TARGET. They are asked if they are pinned so, or for a process. A new
+# kind of engine is one file, and one line here.
+OTHERS = {"kernel": ("dockshell.engines.kernel", "KernelEngine")}
 _REMEDY = "start one, name one with -H, or look without one: kernel://NAME, pid:N"
 
 
@@ -62,8 +62,8 @@ def engines(host: str = "", context: str = "", pinned: str = "", *, processes: b
     """
     if host and context:
         raise UsageError("-H and --context both say where the engine is: give one of them")
-    if pinned == "kernel":
-        yield _kernel()
+    if pinned in OTHERS:
+        yield _other(pinned)
         return
     place = _named(host, context)
     passed: list[str] = []
@@ -77,7 +77,8 @@ def engines(host: str = "", context: str = "", pinned: str = "", *, processes: b
         yield found
     if processes and not pinned and (place is None or place.address.startswith("unix:")):
         offered = True
-        yield _kernel()
+        for name in OTHERS:
+            yield _other(name)
     if not offered:
         found_others = f" ({', '.join(passed)})" if passed else ""
         raise EngineError(f"no {pinned or 'container'} engine listens here{found_others}: {_REMEDY}")
@@ -96,20 +97,19 @@ def api(place: Place) -> Api:
     kind = APIS.get(scheme)
     if kind is None or not rest:
         known = ", ".join(f"{each}://" for each in APIS)
-        raise EngineError(f"{place.said} says {printable(place.address)!r}, which is no engine's address: one begins with {known}")
-    if kind == "LocalApi":
+        raise EngineError(
+            f"{place.said} says {printable(place.address)!r}, which is no engine's address: one begins with {known}"
+        )
+    module, name = kind
+    if scheme == "unix":
         _check_socket(rest, place.said)
-        from dockshell.engines.local import LocalApi
-
-        return LocalApi(rest)
-    from dockshell.engines.sdk import SdkApi
-
-    return SdkApi(place.address, place.tls if scheme == "tcp" else None)
+    made: Api = getattr(import_module(module), name)(*((rest,) if scheme == "unix" else (place.address, place.tls)))
+    return made
 
 
-def _kernel() -> Engine:
-    module, name = PINS["kernel"]
-    found: Engine = getattr(import_module(module), name)()
+def _other(name: str) -> Engine:
+    module, kind = OTHERS[name]
+    found: Engine = getattr(import_module(module), kind)()
     return found
 
 
