@@ -46,13 +46,17 @@ def _guarded(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output left; the rest of it is nobody's. stdout becomes /dev/null so that the flush at exit has nothing to fail on.
+        # Whoever read our output left; the rest of it is nobody's. stdout becomes /dev/null so that the flush at exit
+        # has nothing to fail on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except Exception as error:
         if debug:
             raise
-        say(f"something went wrong that should not have ({type(error).__name__}: {error}): run it again with --debug and report what it says")
+        say(
+            f"something went wrong that should not have ({type(error).__name__}: {error}): "
+            "run it again with --debug and report what it says"
+        )
         return 125
 
 
@@ -77,7 +81,8 @@ def _dispatch(program: str, words: list[str]) -> int:
 
 
 def _stand_in() -> None:
-    """Opens what our caller closed of stdin, stdout and stderr, lest the next thing that is opened be taken for one of them."""
+    """Opens what our caller closed of stdin, stdout and stderr, lest the next thing that is opened be taken for one of
+    them."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -92,8 +97,8 @@ def say(sentence: str) -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends the process at once: taking the interpreter apart takes 3 ms, and there is nothing in it that the kernel doesn't free. What was
-    written is flushed first; where that fails, the exit code says so as it would have."""
+    """Ends the process at once: taking the interpreter apart takes 3 ms, and there is nothing in it that the kernel
+    doesn't free. What was written is flushed first; where that fails, the exit code says so as it would have."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()

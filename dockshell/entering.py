@@ -1,4 +1,5 @@
-"""Target + Command → exit code: resolves, chooses a way in, runs the session, and tells along the way. What every entering verb shares."""
+"""Target + Command → exit code: resolves, chooses a way in, runs the session, and tells along the way. What every
+entering verb shares."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ __all__ = ["Way", "enter"]
 
 @noun(frozen=True)
 class Way:
-    """How to get in. place: where to look; via: `auto` or a route; verb: whose order `auto` follows; tell: gets what -v shows; say: gets what
-    everybody should read."""
+    """How to get in. place: where to look; via: `auto` or a route; verb: whose order `auto` follows; tell: gets what -v
+    shows; say: gets what everybody should read."""
 
     place: Place
     via: str
@@ -31,14 +32,16 @@ class Way:
 
 
 def enter(target: Target, command: Command, way: Way) -> int:
-    """Runs the command in the container that the target names, with this process's stdin, stdout and stderr → its exit code.
+    """Runs the command in the container that the target names, with this process's stdin, stdout and stderr → its exit
+    code.
 
     Raises DockshellError where it never began, or its connection broke.
     """
     container = resolve_running(target, way.place, way.tell)
-    way.tell(f"container: {printable(container.name)} ({container.short}) of {container.engine.name} at {container.engine.address}")
+    name = printable(container.name)
+    way.tell(f"container: {name} ({container.short}) of {container.engine.name} at {container.engine.address}")
     if target.kind == "latest" and (newer := newer_but_not_running(container)):
-        way.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {printable(container.name)}")
+        way.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
     _, route = choose(way.via, way.verb, way.login, container, command, way.tell)
     if command.privileged:
         way.say("privileged: all capabilities, and no security label")

@@ -1,4 +1,5 @@
-"""Container + Command + the container's files → what exactly to start: who, where, with which environment and login shell.
+"""Container + Command + the container's files → what exactly to start: who, where, with which environment and login
+shell.
 
 The ssh route leaves most of this to sshd; nsenter and exec both start from here, which is what keeps them equal.
 """
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_PATH", "SHELLS", "Start", "configured", "files_environment", "login_shell", "prepare"]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # the engines' own (moby oci/defaults)
-SHELLS = tuple(directory + shell for shell in ("bash", "zsh", "ash", "sh") for directory in ("/bin/", "/usr/bin/", "/usr/local/bin/"))
+SHELLS = tuple(
+    directory + shell
+    for shell in ("bash", "zsh", "ash", "sh")
+    for directory in ("/bin/", "/usr/bin/", "/usr/local/bin/")
+)
 # baseimage-docker keeps these out of /etc/container_environment, for they belong to a user and not to the container.
 _PERSONAL = frozenset({"HOME", "USER", "LOGNAME", "GROUP", "UID", "GID", "SHELL"})
 _NOWHERE = ("", "/bin/false", "/sbin/nologin", "/usr/bin/false", "/usr/sbin/nologin")
@@ -27,8 +32,9 @@ _NOWHERE = ("", "/bin/false", "/sbin/nologin", "/usr/bin/false", "/usr/sbin/nolo
 
 @noun(frozen=True)
 class Start:
-    """argv: what to execute, the first word as the container's PATH finds it; shell: the login shell's path, empty for a command;
-    environment: (name, value) pairs with distinct names; directories: the first of them that can be entered is where to start."""
+    """argv: what to execute, the first word as the container's PATH finds it; shell: the login shell's path, empty for
+    a command; environment: (name, value) pairs with distinct names; directories: the first of them that can be entered
+    is where to start."""
 
     identity: Identity
     argv: tuple[bytes, ...]
@@ -43,13 +49,21 @@ def prepare(container: Container, command: Command, files: Files, initial: Itera
     Raises UserError, NoShell.
     """
     identity = resolve(
-        command.user or container.user, files.read("/etc/passwd", _LARGE) or b"", files.read("/etc/group", _LARGE) or b"", container.groups
+        command.user or container.user,
+        files.read("/etc/passwd", _LARGE) or b"",
+        files.read("/etc/group", _LARGE) or b"",
+        container.groups,
     )
     shell = login_shell(identity, files, command.shell) if command.login else ""
     environment = configured(container) if initial is None else _pairs(initial)
     if command.login:
         environment.update(files_environment(files))
-    personal = {"HOME": identity.home, "USER": identity.name, "LOGNAME": identity.name, "SHELL": shell or identity.shell or "/bin/sh"}
+    personal = {
+        "HOME": identity.home,
+        "USER": identity.name,
+        "LOGNAME": identity.name,
+        "SHELL": shell or identity.shell or "/bin/sh",
+    }
     foreign = bool(command.user) and command.user != container.user
     for name, value in personal.items():
         if value and (foreign or name not in environment):
@@ -58,7 +72,9 @@ def prepare(container: Container, command: Command, files: Files, initial: Itera
         environment.update(command.languages)
     environment.update(command.env)
     home = environment.get("HOME", "/")
-    directories = (command.directory,) if command.directory else (home, "/") if command.login else (container.directory or "/",)
+    directories = (
+        (command.directory,) if command.directory else (home, "/") if command.login else (container.directory or "/",)
+    )
     return Start(identity, command.argv, shell, tuple(environment.items()), directories)
 
 
@@ -85,8 +101,9 @@ def files_environment(files: Files) -> dict[str, str]:
 
 
 def login_shell(identity: Identity, files: Files, wanted: str = "") -> str:
-    """The wanted one if it is there (a name), else the user's own shell where it can be executed, else the first of bash, zsh, ash and sh that is there. A shell that turns logins away
-    (nologin, false) does not count: whoever may use the engine may log in. Raises NoShell."""
+    """The wanted one if it is there (a name), else the user's own shell where it can be executed, else the first of
+    bash, zsh, ash and sh that is there. A shell that turns logins away (nologin, false) does not count: whoever may use
+    the engine may log in. Raises NoShell."""
     preferred = [shell for shell in SHELLS if wanted and shell.endswith("/" + wanted)]
     for shell in (*preferred, identity.shell, *SHELLS):
         if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):

@@ -22,8 +22,11 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text with everything but printable characters spelled as an escape, so that no container can drive a terminal with it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+    """The text with everything but printable characters spelled as an escape, so that no container can drive a terminal
+    with it."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
+    )
 
 
 class DockshellError(Exception):
@@ -60,7 +63,9 @@ class NoRoute(DockshellError):
     """refusals: (route, reason) for each that was tried, in order."""
 
     def __init__(self, name: str, refusals: list[tuple[str, str]]) -> None:
-        super().__init__(f"no way into {printable(name)}: " + "; ".join(f"{route}: {reason}" for route, reason in refusals))
+        super().__init__(
+            f"no way into {printable(name)}: " + "; ".join(f"{route}: {reason}" for route, reason in refusals)
+        )
         self.refusals = refusals
 
 

@@ -1,8 +1,8 @@
-"""Who a command runs as: -u's words and the container's own passwd and group → ids and names. Pure; the files' bytes are hostile.
+"""Who a command runs as: -u's words and the container's own passwd and group → ids and names. Pure; the files' bytes
+are hostile.
 
-The rules are those of `docker exec` (libcontainer's GetExecUser): a name must have an entry, a number need not; supplementary groups are
-those that list the user's name, unless a group was given in so many words.
-"""
+The rules are those of `docker exec` (libcontainer's GetExecUser): a name must have an entry, a number need not;
+supplementary groups are those that list the user's name, unless a group was given in so many words."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MOST = (1 << 32) - 2  # (uid_t) -1 means "unchanged" to setresuid(2), so it is 
 
 @noun(frozen=True)
 class Identity:
-    """uid, gid and supplementary groups are the kernel's numbers inside the container; name is empty where passwd has none; shell is what
-    passwd says, empty for nothing."""
+    """uid, gid and supplementary groups are the kernel's numbers inside the container; name is empty where passwd has
+    none; shell is what passwd says, empty for nothing."""
 
     uid: int
     gid: int
@@ -28,8 +28,8 @@ class Identity:
 
 
 def resolve(words: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ()) -> Identity:
-    """words: `NAME|UID[:GROUP|GID]`, empty for root. passwd, group: the files' content. extra: groups that the container was configured
-    with on top. Raises UserError where a name isn't in there."""
+    """words: `NAME|UID[:GROUP|GID]`, empty for root. passwd, group: the files' content. extra: groups that the
+    container was configured with on top. Raises UserError where a name isn't in there."""
     user, colon, wanted = (words or "0").partition(":")
     user = user or "0"
     number = _id(user)
@@ -52,7 +52,7 @@ def resolve(words: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ()
             listed = _id(fields[2])
             if listed is not None and len(fields) > 3 and name in fields[3].split(","):
                 groups.append(listed)
-    groups += [_group(each, entries) for each in extra]
+    groups = [gid, *groups, *(_group(each, entries) for each in extra)]  # the own one among them: CVE-2022-36109
     return Identity(uid, gid, tuple(dict.fromkeys(groups)), name, home, shell)
 
 
@@ -74,5 +74,9 @@ def _id(text: str) -> int | None:
 
 
 def _lines(content: bytes, least: int) -> list[list[str]]:
-    rows = (line.split(":") for line in content.decode("utf-8", "surrogateescape").split("\n") if line and not line.startswith("#"))
+    rows = (
+        line.split(":")
+        for line in content.decode("utf-8", "surrogateescape").split("\n")
+        if line and not line.startswith("#")
+    )
     return [[field.strip() for field in row] + [""] * (least - len(row)) for row in rows if len(row) >= 3]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from dockshell.engines import Engine
 else:
-    # Standing in for dataclasses, which the hot path can't afford: its import alone takes as long as the interpreter's start.
+    # Standing in for dataclasses, which the hot path can't afford: its import alone takes as long as the interpreter's
+    # start.
     def noun(*, frozen):
         return _frozen
 
@@ -54,10 +55,9 @@ __all__ = ["Command", "Container", "Port", "Size", "Target", "noun", "replace"]
 class Target:
     """What was asked for. target.py makes it from words.
 
-    kind: `latest`, `name`, `label` or `pid`; value: the name (or id prefix, `project/service`, …), `key` or `key=value`, or the
-    number; engine: the engine's name when a `docker://`, `podman://` or `kernel://` pinned it, else empty; replica: the number after
-    `service:`, 0 for none.
-    """
+    kind: `latest`, `name`, `label` or `pid`; value: the name (or id prefix, `project/service`, …), `key` or
+    `key=value`, or the number; engine: the engine's name when a `docker://`, `podman://` or `kernel://` pinned it, else
+    empty; replica: the number after `service:`, 0 for none."""
 
     kind: str
     value: str = ""
@@ -90,12 +90,11 @@ class Port:
 class Container:
     """Facts about one container, as its engine told them. Names, labels and all other text in here are untrusted.
 
-    state is the engine's word (`running`, `exited`, `paused`, …). pid is the host's number of the container's first process, 0
-    where none runs or another kernel runs it. created and started are seconds since 1970. user, env (`K=V` texts), directory and hostname are as
-    configured. addresses are (network, IP) pairs; groups are the supplementary ones that were configured on top (`--group-add`). local says
-    that the engine runs on this machine's own kernel as far as its address tells; runtime is the engine's name of the
-    OCI runtime, empty where it didn't say.
-    """
+    state is the engine's word (`running`, `exited`, `paused`, …). pid is the host's number of the container's first
+    process, 0 where none runs or another kernel runs it. created and started are seconds since 1970. user, env (`K=V`
+    texts), directory and hostname are as configured. addresses are (network, IP) pairs; groups are the supplementary
+    ones that were configured on top (`--group-add`). local says that the engine runs on this machine's own kernel as
+    far as its address tells; runtime is the engine's name of the OCI runtime, empty where it didn't say."""
 
     id: str
     name: str
@@ -127,11 +126,12 @@ class Container:
 class Command:
     """What is to run inside.
 
-    argv: the words as bytes, empty for a login shell. shell: the login shell to take if it is there, whatever the user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file
-    and the caller's terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none. directory: as given by
-    -w, empty for the default. terminal: the size of the terminal to make, None for none. input: False where the command gets an empty input.
-    environment_from: `config` or `init`. share: a route may hand this process's own stdin, stdout and stderr to the command, where that is safe.
-    """
+    argv: the words as bytes, empty for a login shell. shell: the login shell to take if it is there, whatever the
+    user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file and the caller's
+    terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none.
+    directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None for none. input:
+    False where the command gets an empty input. environment_from: `config` or `init`. share: a route may hand this
+    process's own stdin, stdout and stderr to the command, where that is safe."""
 
     argv: tuple[bytes, ...] = ()
     shell: str = ""

@@ -1,8 +1,8 @@
 """The verbs and their options, as one table: it is parsed by, completed from and shown as help.
 
-Why not argparse: its import costs the hot path 9 ms, and it can't stop at TARGET the way `docker exec` does, where every later word is the
-command's. The notation is Docker's (pflag): `-it`, `-uapp`, `-u app`, `--user app`, `--user=app`, `--tty=false`.
-"""
+Why not argparse: its import costs the hot path 9 ms, and it can't stop at TARGET the way `docker exec` does, where
+every later word is the command's. The notation is Docker's (pflag): `-it`, `-uapp`, `-u app`, `--user app`,
+`--user=app`, `--tty=false`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ __all__ = ["DROPINS", "ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Ve
 
 
 class Option:
-    """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch; help: one line;
-    many: may be given several times; gives: the switch's field and what it sets (`--no-x` kinds), else the field is the long name's."""
+    """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch;
+    help: one line; many: may be given several times; gives: the switch's field and what it sets (`--no-x` kinds), else
+    the field is the long name's."""
 
     def __init__(self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False) -> None:
         self.names = tuple(names.split())
@@ -65,16 +66,18 @@ def option(spelling: str) -> Option | None:
 
 _ENGINE = ("host", "context", "verbose", "debug", "help")
 ENTERING = (
-    "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach", "privileged",
-    "key", "port", "detach_keys", *_ENGINE,
+    "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach",
+    "privileged", "key", "port", "detach_keys", *_ENGINE,
 )  # fmt: skip
 
 
 class Verb:
-    """words: what may follow the options, as usage shows it; least and most words (most -1: any number). command: every word after the first is
-    a command's. module: the file in commands/, where it isn't the verb's own name."""
+    """words: what may follow the options, as usage shows it; least and most words (most -1: any number). command: every
+    word after the first is a command's. module: the file in commands/, where it isn't the verb's own name."""
 
-    def __init__(self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...]) -> None:
+    def __init__(
+        self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...]
+    ) -> None:
         self.summary = summary
         self.words = words
         self.example = example
@@ -86,21 +89,43 @@ _SHELL = tuple(name for name in ENTERING if name not in ("detach", "detach_keys"
 VERBS = {
     "shell": Verb("a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
     "exec": Verb(
-        "one command in a container", "TARGET [--] CMD [ARG...]", "dockshell exec web -- ls -l /", (2, -1), (*ENTERING, "latest")
+        "one command in a container",
+        "TARGET [--] CMD [ARG...]",
+        "dockshell exec web -- ls -l /",
+        (2, -1),
+        (*ENTERING, "latest"),
     ),
     "ls": Verb("the running containers", "", "dockshell ls", (0, 0), _ENGINE),
-    "latest": Verb("prints the id of the newest running container", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
+    "latest": Verb(
+        "prints the id of the newest running container", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE
+    ),
     "ip": Verb("prints a container's addresses, a line each", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
-    "pid": Verb("prints the host's number of a container's first process", "[TARGET]", "sudo strace -p `dockshell pid web`", (0, 1), _ENGINE),
-    "init": Verb("prints completions and the aliases dl and dsh for a shell", "bash|zsh|fish", 'eval "$(dockshell init bash)"', (1, 1), ("help",)),
+    "pid": Verb(
+        "prints the host's number of a container's first process",
+        "[TARGET]",
+        "sudo strace -p `dockshell pid web`",
+        (0, 1),
+        _ENGINE,
+    ),
+    "init": Verb(
+        "prints completions and the aliases dl and dsh for a shell",
+        "bash|zsh|fish",
+        'eval "$(dockshell init bash)"',
+        (1, 1),
+        ("help",),
+    ),
     "demo": Verb("shows the main job in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
 }
 # Asked by the completion scripts alone; not a word that people need to see.
 HIDDEN = {"__complete": Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))}
 # Programs of their own.
 DROPINS = {
-    "docker-bash": Verb("a login shell or a command in a container", "CONTAINER [CMD...]", "docker-bash `dl`", (1, -1), ENTERING),
-    "docker-ssh": Verb("the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING),
+    "docker-bash": Verb(
+        "a login shell or a command in a container", "CONTAINER [CMD...]", "docker-bash `dl`", (1, -1), ENTERING
+    ),
+    "docker-ssh": Verb(
+        "the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING
+    ),
 }
 
 
@@ -108,7 +133,8 @@ _KNOWN = {**VERBS, **HIDDEN, **DROPINS}
 
 
 class Arguments:
-    """What the words said. Switches are True, False or None (not said), values text, repeatable ones lists of text in order."""
+    """What the words said. Switches are True, False or None (not said), values text, repeatable ones lists of text in
+    order."""
 
     def __init__(self, verb: str) -> None:
         self.verb = verb
@@ -132,8 +158,8 @@ class Arguments:
 
 
 def parse(words: Sequence[str], verb: str = "") -> Arguments:
-    """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb: given, where the
-    program's name was one. Raises UsageError."""
+    """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb:
+    given, where the program's name was one. Raises UsageError."""
     arguments = Arguments(verb or "shell")
     rest = list(words)
     given: list[Option] = []
@@ -157,7 +183,9 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
     arguments.words = _after_target(rest) if arguments.verb in ("exec", *DROPINS) else rest
     asked = arguments.on("help") or arguments.on("version")
-    if not asked and not (known.least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
+    if not asked and not (
+        known.least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)
+    ):
         raise UsageError(_miscounted(arguments, known))
     return arguments
 
@@ -169,8 +197,8 @@ def _after_target(rest: list[str]) -> list[str]:
 
 def _miscounted(arguments: Arguments, known: Verb) -> str:
     if arguments.verb == "shell" and len(arguments.words) > 1:
-        target = printable(arguments.words[0])
-        return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {printable(arguments.words[1])} ...`"
+        target, word = map(printable, arguments.words[:2])
+        return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {word} ...`"
     spoken = arguments.verb if arguments.verb in DROPINS else f"dockshell {arguments.verb}"
     return f"usage: {spoken} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
 
@@ -222,15 +250,26 @@ def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]
 def usage(verb: str = "") -> str:
     """The help of a verb, or of the whole for an empty one."""
     if not verb:
-        lines = ["usage: dockshell [OPTIONS] [TARGET]         a login shell; no TARGET: the newest running container"]
+        lines = [
+            "usage: dockshell [OPTIONS] [TARGET]                 a login shell; no TARGET: the newest running container"
+        ]
         lines += [f"       dockshell {name:7} {each.words:26} {each.summary}" for name, each in VERBS.items()]
-        lines += ["", "TARGET: a name, id, Compose service or project/service (web:2 for a replica), the beginning of a name, label:K=V, pid:N"]
-        lines += ["        or @latest; docker://, podman:// or kernel:// in front picks the engine", ""]
+        lines += [
+            "",
+            "TARGET: a name, an id, a Compose service or project/service (web:2 for a replica), the beginning of a name,",
+            "        label:K=V, pid:N or @latest; docker://, podman:// or kernel:// in front picks the engine",
+            "",
+        ]
         lines += ["Example: dockshell web", "Each verb's own options: dockshell VERB --help"]
         return "\n".join(lines)
     known = _KNOWN[verb]
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
-    lines = [f"usage: {spoken} [OPTIONS] {known.words}".rstrip(), f"{known.summary[0].upper()}{known.summary[1:]}.", "", "options:"]
+    lines = [
+        f"usage: {spoken} [OPTIONS] {known.words}".rstrip(),
+        f"{known.summary[0].upper()}{known.summary[1:]}.",
+        "",
+        "options:",
+    ]
     for each in OPTIONS:
         if each.field in known.options and not each.hidden:
             spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")

@@ -27,9 +27,8 @@ _GONE = POLLHUP | POLLERR | POLLNVAL
 def relay(session: Session, *, terminal: bool, input: bool) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
-    terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether stdin is read at all.
-    Raises SessionLost and what else Session.receive() may raise.
-    """
+    terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
+    stdin is read at all. Raises SessionLost and what else Session.receive() may raise."""
     return _Relay(session, terminal, input).run()
 
 

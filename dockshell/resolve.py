@@ -25,12 +25,14 @@ class Place:
         self.context = context
 
     def engines(self, target: Target) -> Iterable[Engine]:
-        """The engines to ask for that target, in order, made as they are asked for. Raises EngineError where there is none."""
+        """The engines to ask for that target, in order, made as they are asked for. Raises EngineError where there is
+        none."""
         return where.engines(self.host, self.context, pinned=target.engine, processes=target.kind == "pid")
 
 
 def resolve(target: Target, place: Place, tell: Callable[[str], None] = lambda line: None) -> Container:
-    """The one container that fits, of the first engine in which any does. tell gets a line for each engine that can't be asked.
+    """The one container that fits, of the first engine in which any does. tell gets a line for each engine that can't
+    be asked.
 
     Raises NotFound, Ambiguous, EngineError.
     """

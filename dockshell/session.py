@@ -15,57 +15,49 @@ __all__ = ["Ended", "Session"]
 
 
 class Session(Protocol):
-    """A running command, driven by one thread that polls its descriptors (relay.py). Nothing here waits but wait() and close().
+    """A running command, driven by one thread that polls its descriptors (relay.py). Nothing here waits but wait() and
+    close().
 
-    The loop that drives it: while `ready` isn't empty, poll those descriptors for reading; hand each that fires to receive(). While
-    there is input, poll `input` for writing and call send(). When `ready` is empty, everything that the command wrote has
-    been received: wait() gives the exit code. close() is always called, once, in the end.
-    """
+    The loop that drives it: while `ready` isn't empty, poll those descriptors for reading; hand each that fires to
+    receive(). While there is input, poll `input` for writing and call send(). When `ready` is empty, everything that
+    the command wrote has been received: wait() gives the exit code. close() is always called, once, in the end."""
 
     @property
     def ready(self) -> Sequence[int]:
         """Descriptors to poll for reading; empty once nothing more will come."""
-        ...
 
     def receive(self, descriptor: int) -> Iterable[tuple[int, bytes]]:
         """What arrived there, as (1 or 2 for stdout or stderr, bytes); may be nothing. Never blocks.
 
-        Raises SessionLost where the connection broke, CommandNotFound or CannotExecute where the command turned out not to start.
-        """
-        ...
+        Raises SessionLost where the connection broke, CommandNotFound or CannotExecute where the command turned out not
+        to start."""
 
     @property
     def input(self) -> int | None:
-        """The descriptor that polls writable when send() would take something; None where input can no longer reach the command, or
-        never goes through here (the route gave the command the caller's own descriptor)."""
-        ...
+        """The descriptor that polls writable when send() would take something; None where input can no longer reach the
+        command, or never goes through here (the route gave the command the caller's own descriptor)."""
 
     def send(self, data: bytes) -> int:
         """Gives input to the command. Returns how many bytes were taken, 0 when none could be just now. Never blocks.
 
         A command that no longer reads is no error: `input` turns None.
         """
-        ...
 
     def end_input(self) -> None:
         """End of input: after all that send() took, the command reads end of file. With a terminal: Ctrl-D."""
-        ...
 
     def resize(self, size: Size) -> None:
         """The caller's terminal has this size now."""
-        ...
 
     def signal(self, number: int) -> bool:
         """Sends a signal to the command. True if that was possible on this route."""
-        ...
 
     def wait(self) -> int:
         """The exit code: the command's own, or 128 + the signal that ended it. Only once `ready` is empty."""
-        ...
 
     def close(self) -> None:
-        """Ends the session and frees what it holds. A command that still runs gets HUP, TERM and KILL where the route can."""
-        ...
+        """Ends the session and frees what it holds. A command that still runs gets HUP, TERM and KILL where the route
+        can."""
 
 
 class Ended:

@@ -9,10 +9,9 @@ The grammar:
              | "pid:" NUMBER                        the container in which the host's process NUMBER runs
              | NAME [":" REPLICA]
 
-A NAME fits, in this order of rank: a container's exact name; a prefix of its id; `PROJECT/SERVICE` or `SERVICE` of Compose, of which
-REPLICA picks one; an unambiguous beginning of a name. The best rank at which anything fits decides. From the third rank on containers that
-don't run count only if no running one fits.
-"""
+A NAME fits, in this order of rank: a container's exact name; a prefix of its id; `PROJECT/SERVICE` or `SERVICE` of
+Compose, of which REPLICA picks one; an unambiguous beginning of a name. The best rank at which anything fits decides.
+From the third rank on containers that don't run count only if no running one fits."""
 
 from __future__ import annotations
 
@@ -54,7 +53,10 @@ def parse(words: str) -> Target:
         raise UsageError(f"after {printable(name)}: goes the number of a replica, from 1")
     project, slash, service = name.partition("/")
     if not all(map(_plain, (project, service) if slash else (name,))):
-        raise UsageError(f"{printable(words)!r} can't be a container: a name, an id, project/service, label:KEY, pid:N or @latest can")
+        raise UsageError(
+            f"{printable(words)!r} can't be a container: "
+            "a name, an id, project/service, label:KEY, pid:N or @latest can"
+        )
     return Target("name", name, engine, int(replica) if colon else 0)
 
 
@@ -68,8 +70,8 @@ def _plain(name: str) -> bool:
 
 
 def fits(target: Target, containers: list[Container]) -> list[Container]:
-    """Those of the containers that the target's words fit, all of the best rank (see above); the rule for names and labels that every
-    engine shares."""
+    """Those of the containers that the target's words fit, all of the best rank (see above); the rule for names and
+    labels that every engine shares."""
     if target.kind == "label":
         key, equals, value = target.value.partition("=")
         return _living([c for c in containers if key in c.labels and (not equals or c.labels[key] == value)])

@@ -33,7 +33,9 @@ def command(arguments: Arguments, words: Sequence[str]) -> Command:
         argv=tuple(os.fsencode(word) for word in words),
         user=arguments.text("user"),
         env=(*(_terminal_variables() if terminal else ()), *_variables(arguments)),
-        languages=tuple((name, value) for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")),
+        languages=tuple(
+            (name, value) for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")
+        ),
         environment_from=environment_from,
         directory=arguments.text("workdir"),
         terminal=terminal,

@@ -15,27 +15,23 @@ __all__ = ["Api", "Engine", "Files", "Stream"]
 
 
 class Files(Protocol):
-    """The files of a container, read from outside. No symlink in there leads out of it, and nothing but a regular file is ever opened."""
+    """The files of a container, read from outside. No symlink in there leads out of it, and nothing but a regular file
+    is ever opened."""
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         """The file's content, at most `limit` bytes of it; None where there is no regular file, or it can't be read."""
-        ...
 
     def names(self, path: str) -> list[str]:
         """The names in that directory, sorted; empty where there is none."""
-        ...
 
     def executable(self, path: str) -> bool:
         """Is there a regular file with an execute bit?"""
-        ...
 
     def directory(self, path: str) -> bool:
         """Is there a directory?"""
-        ...
 
     def exists(self, path: str) -> bool:
         """Is there anything at all?"""
-        ...
 
 
 class Engine(Protocol):
@@ -44,40 +40,34 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """`docker`, `podman` or `kernel`: what may stand before `://`."""
-        ...
 
     @property
     def address(self) -> str:
         """Where it is, as -v shows it: `unix:///var/run/docker.sock`, `this kernel`."""
-        ...
 
     @property
     def api(self) -> Api | None:
         """Its Docker API; None for an engine that has none."""
-        ...
 
     def refuses(self) -> str | None:
         """Why it can't be used here, with the remedy; None if it can."""
-        ...
 
     def find(self, target: Target) -> list[Container]:
-        """The containers that fit, all of the best rank at which any fits (target.py lists the ranks); empty if none does.
+        """The containers that fit, all of the best rank at which any fits (target.py lists the ranks); empty if none
+        does.
 
         Raises EngineError where the engine doesn't answer as it should.
         """
-        ...
 
     def all(self) -> list[Container]:
-        """Every container, running or not, newest first; the facts that a listing holds, so not each field is filled."""
-        ...
+        """Every container, running or not, newest first; the facts that a listing holds, so not each field is
+        filled."""
 
     def files(self, container: Container) -> Files:
         """The container's files."""
-        ...
 
     def running(self, container: Container) -> bool:
         """Does it still run, asked anew?"""
-        ...
 
 
 class Stream(Protocol):
@@ -91,8 +81,8 @@ class Stream(Protocol):
 
 
 class Api(Protocol):
-    """The part of Docker's API that dockshell speaks (https://docs.docker.com/engine/api/v1.41/). Each method raises EngineError, with the
-    HTTP status if there was one."""
+    """The part of Docker's API that dockshell speaks (https://docs.docker.com/engine/api/v1.41/). Each method raises
+    EngineError, with the HTTP status if there was one."""
 
     @property
     def address(self) -> str: ...
@@ -100,40 +90,34 @@ class Api(Protocol):
     @property
     def local(self) -> bool:
         """Is it a socket of this machine?"""
-        ...
 
     def server(self) -> str:
         """`docker` or `podman`, by what the server says of itself."""
-        ...
 
-    def containers(self, *, everything: bool = False, limit: int = 0, filters: Mapping[str, list[str]] | None = None) -> list[dict[str, Any]]:
+    def containers(
+        self, *, everything: bool = False, limit: int = 0, filters: Mapping[str, list[str]] | None = None
+    ) -> list[dict[str, Any]]:
         """GET /containers/json: a listing, newest first; of the running ones, or everything."""
-        ...
 
     def inspect(self, name: str) -> dict[str, Any]:
         """GET /containers/NAME/json; a name or id that fits nothing is an EngineError of status 404."""
-        ...
 
     def exec_create(self, container: str, body: Mapping[str, Any]) -> str:
         """POST /containers/ID/exec → the exec's id. body is the request's JSON (AttachStdin, Cmd, Tty, …)."""
-        ...
 
     def exec_start(self, exec_id: str, *, terminal: bool) -> Stream:
-        """POST /exec/ID/start, taken over as a raw stream: framed (8-byte headers) without a terminal, plain bytes with one."""
-        ...
+        """POST /exec/ID/start, taken over as a raw stream: framed (8-byte headers) without a terminal, plain bytes with
+        one."""
 
     def exec_detached(self, exec_id: str) -> None:
         """POST /exec/ID/start with Detach: returns as soon as the command runs."""
-        ...
 
     def exec_inspect(self, exec_id: str) -> dict[str, Any]:
         """GET /exec/ID/json: Running, ExitCode, Pid."""
-        ...
 
     def exec_resize(self, exec_id: str, size: Size) -> None:
         """POST /exec/ID/resize."""
-        ...
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """GET /containers/ID/archive: a tar of what is at that path, cut after `limit` bytes; None where there is nothing."""
-        ...
+        """GET /containers/ID/archive: a tar of what is at that path, cut after `limit` bytes; None where there is
+        nothing."""

@@ -16,9 +16,9 @@ _SLACK = 1 << 16  # what tar adds around one file: headers, PAX records, padding
 
 
 class ArchiveFiles:
-    """The `Files` of a container by GET /containers/ID/archive. The engine resolves a path inside the container's root, but answers a link
-    with the link, so that links are followed here, by asking for what they name, again inside. A tmpfs mounted in the container
-    can't be seen this way (moby#22020)."""
+    """The `Files` of a container by GET /containers/ID/archive. The engine resolves a path inside the container's root,
+    but answers a link with the link, so that links are followed here, by asking for what they name, again inside. A
+    tmpfs mounted in the container can't be seen this way (moby#22020)."""
 
     def __init__(self, api: Api, container: str) -> None:
         self._api = api

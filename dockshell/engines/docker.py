@@ -48,7 +48,8 @@ class DockerEngine:
             found = self._look_up(inside) if inside else None
             return [found] if found else []
         if target.kind == "name" and not target.replica and "/" not in target.value:
-            # An exact name or the beginning of an id: the engine's own index answers that however many containers there are.
+            # An exact name or the beginning of an id: the engine's own index answers that however many containers there
+            # are.
             found = self._look_up(target.value)
             if found and (found.name == target.value or found.id.startswith(target.value)):
                 return [found]
@@ -94,7 +95,9 @@ class DockerEngine:
 def from_inspect(facts: dict[str, Any], engine: DockerEngine) -> Container:
     """The engine's answer to inspect → Container. Raises EngineError where it isn't one."""
     try:
-        state, config, host, network = (facts[part] or {} for part in ("State", "Config", "HostConfig", "NetworkSettings"))
+        state, config, host, network = (
+            facts[part] or {} for part in ("State", "Config", "HostConfig", "NetworkSettings")
+        )
         return Container(
             id=facts["Id"],
             name=facts["Name"].removeprefix("/"),
@@ -117,7 +120,9 @@ def from_inspect(facts: dict[str, Any], engine: DockerEngine) -> Container:
             local=engine.api.local,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EngineError(f"the engine at {engine.address} described a container in a way that makes no sense ({error!r})") from None
+        raise EngineError(
+            f"the engine at {engine.address} described a container in a way that makes no sense ({error!r})"
+        ) from None
 
 
 def from_listing(facts: dict[str, Any], engine: DockerEngine) -> Container:
@@ -125,7 +130,9 @@ def from_listing(facts: dict[str, Any], engine: DockerEngine) -> Container:
     try:
         return Container(
             id=facts["Id"],
-            name=next((name.removeprefix("/") for name in facts.get("Names") or () if name.count("/") < 2), facts["Id"][:12]),
+            name=next(
+                (name.removeprefix("/") for name in facts.get("Names") or () if name.count("/") < 2), facts["Id"][:12]
+            ),
             engine=engine,
             image=facts.get("Image") or "",
             state=facts.get("State") or "",
@@ -135,7 +142,9 @@ def from_listing(facts: dict[str, Any], engine: DockerEngine) -> Container:
             local=engine.api.local,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EngineError(f"the engine at {engine.address} listed a container in a way that makes no sense ({error!r})") from None
+        raise EngineError(
+            f"the engine at {engine.address} listed a container in a way that makes no sense ({error!r})"
+        ) from None
 
 
 def _addresses(network: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,8 @@
 """Reading JSON on the hot path.
 
-Why not `json` itself: it imports `re` for error messages and for its slower half, and with that half the standard library, 10 ms of the 40 that a whole
-command has. The scanner is the very one that `json` uses, its C half; where Python has none (PyPy), `json` does the work.
-"""
+Why not `json` itself: it imports `re` for error messages and for its slower half, and with that half the standard
+library, 10 ms of the 40 that a whole command has. The scanner is the very one that `json` uses, its C half; where
+Python has none (PyPy), `json` does the work."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Docker's API on a local unix socket, spoken directly.
 
-Why not the SDK: its import takes 230 ms, a whole `docker exec` 70. Asked by HTTP/1.0, an engine answers once, unchunked, and closes; so the part of the
-API that dockshell needs is this one file. `_socket` is the C half of `socket`, whose other half (enum, selectors) the hot path does without.
-"""
+Why not the SDK: its import takes 230 ms, a whole `docker exec` 70. Asked by HTTP/1.0, an engine answers once,
+unchunked, and closes; so the part of the API that dockshell needs is this one file. `_socket` is the C half of
+`socket`, whose other half (enum, selectors) the hot path does without."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class LocalApi:
         return str(self._json("POST", f"/containers/{quote(container)}/exec", body)["Id"])
 
     def exec_start(self, exec_id: str, *, terminal: bool) -> socket:
-        connection = self._request("POST", f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal}, upgrade=True)
+        connection = self._request(
+            "POST", f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal}, upgrade=True
+        )
         try:
             status, _ = self._head(connection)
             if status not in (101, 200):
@@ -99,23 +101,31 @@ class LocalApi:
         try:
             return decode(self._answer(method, path, body))
         except ValueError as error:
-            raise EngineError(f"the engine at {self.address} sent no JSON ({error}): is it a container engine?") from None
+            raise EngineError(
+                f"the engine at {self.address} sent no JSON ({error}): is it a container engine?"
+            ) from None
 
-    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None, limit: int = _LARGEST_ANSWER) -> bytes:
+    def _answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, limit: int = _LARGEST_ANSWER
+    ) -> bytes:
         """The body of the answer, cut after `limit` bytes; EngineError for a status of 400 and above."""
         connection = self._request(method, path, body)
         try:
             status, _ = self._head(connection)
             content = _rest(connection, limit)
         except OSError as error:
-            raise EngineError(f"the engine at {self.address} stopped answering: {error.strerror or 'timed out'}") from error
+            raise EngineError(
+                f"the engine at {self.address} stopped answering: {error.strerror or 'timed out'}"
+            ) from error
         finally:
             connection.close()
         if status >= 400:
             raise self._failure(status, content)
         return content
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False) -> socket:
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False
+    ) -> socket:
         content = b"" if body is None else _encode(body)
         lines = [f"{method} {path} HTTP/1.{int(upgrade)}", "Host: docker", f"Content-Length: {len(content)}"]
         if body is not None:
@@ -174,7 +184,10 @@ def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
 
 def quote(text: str) -> str:
     """Percent-encodes all that has a meaning in a URL's path or query (RFC 3986); urllib.parse is too dear here."""
-    return "".join(chr(b) if chr(b).isalnum() and b < 128 or b in b"-._~" else f"%{b:02X}" for b in text.encode("utf-8", "surrogateescape"))
+    return "".join(
+        chr(b) if (chr(b).isalnum() and b < 128) or b in b"-._~" else f"%{b:02X}"
+        for b in text.encode("utf-8", "surrogateescape")
+    )
 
 
 def unreachable(path: str, error: OSError) -> str:

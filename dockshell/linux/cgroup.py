@@ -8,7 +8,8 @@ __all__ = ["move", "places"]
 
 
 def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:
-    """The directories that one must be moved to, to go from our cgroups to theirs: (controllers, path) pairs as in /proc/PID/cgroup.
+    """The directories that one must be moved to, to go from our cgroups to theirs: (controllers, path) pairs as in
+    /proc/PID/cgroup.
 
     Raises FileNotFoundError for a hierarchy that isn't mounted here.
     """
@@ -19,7 +20,9 @@ def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[s
             continue
         if mounts is None:
             mounts = _mounts()
-        place = next((at + path.removeprefix(root.rstrip("/")) for names, root, at in mounts if _carries(names, controllers)), "")
+        place = next(
+            (at + path.removeprefix(root.rstrip("/")) for names, root, at in mounts if _carries(names, controllers)), ""
+        )
         if not place:
             raise FileNotFoundError(2, f"the cgroup hierarchy of {controllers or 'version 2'} is not mounted")
         found.append(place)
@@ -40,7 +43,8 @@ def _carries(names: frozenset[str], controllers: str) -> bool:
 
 
 def _mounts() -> list[tuple[frozenset[str], str, str]]:
-    """(controllers, root, mount point) of each mounted hierarchy, no controllers for version 2: proc_pid_mountinfo(5)."""
+    """(controllers, root, mount point) of each mounted hierarchy, no controllers for version 2:
+    proc_pid_mountinfo(5)."""
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:

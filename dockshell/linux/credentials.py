@@ -1,4 +1,5 @@
-"""Who a process is and what it may: ids, groups, the five capability sets, no_new_privs. capabilities(7), credentials(7)."""
+"""Who a process is and what it may: ids, groups, the five capability sets, no_new_privs. capabilities(7),
+credentials(7)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,16 @@ import os
 from dockshell.linux.libc import call, prctl
 from dockshell.model import noun
 
-__all__ = ["NEEDED", "Capabilities", "become", "bound", "lacking", "last_capability", "no_new_privileges", "not_dumpable"]
+__all__ = [
+    "NEEDED",
+    "Capabilities",
+    "become",
+    "bound",
+    "lacking",
+    "last_capability",
+    "no_new_privileges",
+    "not_dumpable",
+]
 
 # What entering takes of the one who enters, by number and name.
 NEEDED = {0: "CHOWN", 6: "SETGID", 7: "SETUID", 8: "SETPCAP", 18: "SYS_CHROOT", 19: "SYS_PTRACE", 21: "SYS_ADMIN"}
@@ -44,8 +54,9 @@ def lacking(mask: int, wanted: dict[int, str]) -> list[str]:
 
 
 def become(uid: int, gid: int, groups: tuple[int, ...] | None, capabilities: Capabilities) -> None:
-    """Turns the calling process into that user with those capabilities: permitted and effective are the bounding set until execve settles
-    them. groups None: they can't be set in this user namespace (user_namespaces(7), setgroups). Raises OSError."""
+    """Turns the calling process into that user with those capabilities: permitted and effective are the bounding set
+    until execve settles them. groups None: they can't be set in this user namespace (user_namespaces(7), setgroups).
+    Raises OSError."""
     prctl(_PR_SET_KEEPCAPS, 1)
     if groups is not None:
         os.setgroups(groups)
@@ -71,8 +82,8 @@ def no_new_privileges() -> None:
 
 
 def not_dumpable() -> None:
-    """Nobody without CAP_SYS_PTRACE in our user namespace can look into or trace this process, until its next execve. What CVE-2019-5736 did to
-    runc was to reach the entering process's own program through /proc."""
+    """Nobody without CAP_SYS_PTRACE in our user namespace can look into or trace this process, until its next execve.
+    What CVE-2019-5736 did to runc was to reach the entering process's own program through /proc."""
     prctl(_PR_SET_DUMPABLE, 0)
 
 

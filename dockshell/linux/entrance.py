@@ -1,8 +1,8 @@
-"""The last steps of a process before it becomes the command: it joins what it must join, gives up what it must give up, and executes.
+"""The last steps of a process before it becomes the command: it joins what it must join, gives up what it must give up,
+and executes.
 
-It runs between fork and execve in a process whose mount namespace changes underneath it. So it only makes system calls: an import after join_rest() would load
-the container's code as ours.
-"""
+It runs between fork and execve in a process whose mount namespace changes underneath it. So it only makes system calls:
+an import after join_rest() would load the container's code as ours."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ _SEPARATOR = "\t"
 
 @noun(frozen=True)
 class Entrance:
-    """What the process joins and becomes. stdio: the three descriptors to have; pty: whether they are a terminal to be controlled. program: the
-    path to execute, empty to look argv's first word up in the environment's PATH; label and filter are empty where there is none. groups None: they can't be
-    set in that user namespace. guarded: the command is to be killed should its keeper die."""
+    """What the process joins and becomes. stdio: the three descriptors to have; pty: whether they are a terminal to be
+    controlled. program: the path to execute, empty to look argv's first word up in the environment's PATH; label and
+    filter are empty where there is none. groups None: they can't be set in that user namespace. guarded: the command is
+    to be killed should its keeper die."""
 
     namespaces: Namespaces
     stdio: tuple[int, int, int]
@@ -55,7 +56,8 @@ class Entrance:
 
 @noun(frozen=True)
 class Failure:
-    """Why the command never came to be: at which step (`join`, `confine`, `directory`, `execute`), with which errno, and what it was about."""
+    """Why the command never came to be: at which step (`join`, `confine`, `directory`, `execute`), with which errno,
+    and what it was about."""
 
     step: str
     number: int
@@ -73,8 +75,8 @@ class Failure:
 
 
 def enter(entrance: Entrance, report: int) -> NoReturn:
-    """Turns the calling process, a fresh child in the container's pid namespace, into the command. report: a descriptor that is closed on
-    execve, or told a Failure."""
+    """Turns the calling process, a fresh child in the container's pid namespace, into the command. report: a descriptor
+    that is closed on execve, or told a Failure."""
     step = "join"
     try:
         sys.path.clear()
@@ -106,7 +108,13 @@ def enter(entrance: Entrance, report: int) -> NoReturn:
         step = "execute"
         _execute(entrance)
     except (OSError, ValueError) as error:
-        subject = entrance.argv[0].decode("utf-8", "replace") if step == "execute" else entrance.directories[0] if step == "directory" else str(error)
+        subject = (
+            entrance.argv[0].decode("utf-8", "replace")
+            if step == "execute"
+            else entrance.directories[0]
+            if step == "directory"
+            else str(error)
+        )
         os.write(report, Failure(step, getattr(error, "errno", 0) or 0, subject).pack()[:4096])
     finally:
         os._exit(127)
@@ -139,7 +147,8 @@ def _start_in(directories: tuple[str, ...]) -> None:
     for directory in directories:
         try:
             os.chdir(directory)
-            # getcwd(2) fails for a directory that isn't below our root: /proc/self/fd/N can lead outside (CVE-2024-21626).
+            # getcwd(2) fails for a directory that isn't below our root: /proc/self/fd/N can lead outside
+            # (CVE-2024-21626).
             os.getcwd()
             return
         except OSError as error:

@@ -1,13 +1,13 @@
-"""The keeper: a process between dockshell and the command that outlives either, so that nothing is left behind whichever dies.
+"""The keeper: a process between dockshell and the command that outlives either, so that nothing is left behind
+whichever dies.
 
     dockshell ──control──▶ keeper ──fork──▶ the command
     (relay)   ◀──status──  (host's namespaces,   (everything of the container's)
                             a session of its own)
 
-It stays in the host's mount namespace and cgroup, out of the container's reach, and joins only the pid namespace, which takes hold of its child
-alone. The control socket carries signal numbers one way and the exit code the other; its end means that dockshell died, by whatever
-signal, and then the command's whole session goes: HUP, TERM, KILL.
-"""
+It stays in the host's mount namespace and cgroup, out of the container's reach, and joins only the pid namespace, which
+takes hold of its child alone. The control socket carries signal numbers one way and the exit code the other; its end
+means that dockshell died, by whatever signal, and then the command's whole session goes: HUP, TERM, KILL."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Kept", "Placement", "keep"]
 
+
 @noun(frozen=True)
 class Placement:
-    """What is done to the command from outside: the cgroup directories to move it to, its oom_score_adj. joins_user: the keeper itself must
-    enter the user namespace first, to have rights in the others (it belongs to a person without root). lasting: the command is to live on alone."""
+    """What is done to the command from outside: the cgroup directories to move it to, its oom_score_adj. joins_user:
+    the keeper itself must enter the user namespace first, to have rights in the others (it belongs to a person without
+    root). lasting: the command is to live on alone."""
 
     cgroups: tuple[str, ...]
     oom_score: int
@@ -38,7 +40,8 @@ class Placement:
 
 
 class Kept:
-    """A started keeper, seen from dockshell. control is the socket to poll: it turns readable with the command's end."""
+    """A started keeper, seen from dockshell. control is the socket to poll: it turns readable with the command's
+    end."""
 
     def __init__(self, pid: int, control: socket) -> None:
         self._pid = pid
@@ -67,7 +70,8 @@ class Kept:
 
 
 def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure | None]:
-    """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or the failure."""
+    """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or
+    the failure."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     report_read, report_write = os.pipe()
     pid = os.fork()

@@ -10,8 +10,8 @@ __all__ = ["label_of", "on_exec"]
 def label_of(text: str) -> str:
     """The content of /proc/PID/attr/current → the label to give to another; empty for none.
 
-    AppArmor writes `profile (mode)`, SELinux a context that ends in NUL; a process under no module reads as empty or `unconfined`.
-    """
+    AppArmor writes `profile (mode)`, SELinux a context that ends in NUL; a process under no module reads as empty or
+    `unconfined`."""
     label = text.rstrip("\0\n")
     profile, mode, _ = label.rpartition(" (")
     label = profile if mode else label
@@ -19,7 +19,8 @@ def label_of(text: str) -> str:
 
 
 def on_exec(label: str) -> None:
-    """The calling process's next execve takes on the label, or fails: aa_change_onexec(3), setexeccon(3). Needs our own /proc. Raises OSError."""
+    """The calling process's next execve takes on the label, or fails: aa_change_onexec(3), setexeccon(3). Needs our own
+    /proc. Raises OSError."""
     apparmor = "/proc/thread-self/attr/apparmor/exec"
     selinux = label.count(":") >= 3
     path = "/proc/thread-self/attr/exec" if selinux or not os.path.exists(apparmor) else apparmor

@@ -5,12 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 
-__all__ = ["OPENAT2", "RESOLVE_IN_ROOT", "RESOLVE_NO_MAGICLINKS", "call", "keyctl_new_session", "openat2", "prctl", "setns"]
+__all__ = [
+    "OPENAT2",
+    "RESOLVE_IN_ROOT",
+    "RESOLVE_NO_MAGICLINKS",
+    "call",
+    "keyctl_new_session",
+    "openat2",
+    "prctl",
+    "setns",
+]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
-# The numbers that glibc has no wrapper for. Calls newer than Linux 5.0 have the same number on every architecture but alpha.
+# The numbers that glibc has no wrapper for. Calls newer than Linux 5.0 have the same number on every architecture but
+# alpha.
 OPENAT2 = 437
 _KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "armv7l": 311, "ppc64le": 271, "s390x": 280}
 
@@ -36,8 +46,8 @@ def prctl(option: int, *arguments: object) -> int:
 
 
 def keyctl_new_session() -> None:
-    """Gives the process a session keyring of its own (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING), as runc does. Without keyrings in the
-    kernel, or with one that denies them, there is nothing to keep apart."""
+    """Gives the process a session keyring of its own (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING), as runc does. Without
+    keyrings in the kernel, or with one that denies them, there is nothing to keep apart."""
     number = _KEYCTL.get(os.uname().machine)
     if number is not None:
         _libc.syscall(ctypes.c_long(number), ctypes.c_long(1), None, 0, 0, 0)
@@ -48,10 +58,15 @@ RESOLVE_IN_ROOT = 0x10
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
-    """openat2(2): opens the path below a directory's descriptor under the given rules of resolution. Returns a descriptor."""
+    """openat2(2): opens the path below a directory's descriptor under the given rules of resolution. Returns a
+    descriptor."""
     how = (ctypes.c_uint64 * 3)(flags, 0, resolve)
     result: int = _libc.syscall(
-        ctypes.c_long(OPENAT2), ctypes.c_int(directory), os.fsencode(path), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
+        ctypes.c_long(OPENAT2),
+        ctypes.c_int(directory),
+        os.fsencode(path),
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
     )
     if result == -1:
         number = ctypes.get_errno()

@@ -1,4 +1,5 @@
-"""Resource limits, and the kernel's choice of whom to kill when memory is short. getrlimit(2), proc_pid_oom_score_adj(5)."""
+"""Resource limits, and the kernel's choice of whom to kill when memory is short. getrlimit(2),
+proc_pid_oom_score_adj(5)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ _NAMES = {
 
 
 def parse(text: str) -> dict[int, tuple[int, int]]:
-    """The text of /proc/PID/limits → (soft, hard) by resource. prlimit(2) would want CAP_SYS_RESOURCE for a process of another user."""
+    """The text of /proc/PID/limits → (soft, hard) by resource. prlimit(2) would want CAP_SYS_RESOURCE for a process of
+    another user."""
     found = {}
     for line in text.splitlines()[1:]:
         number = _NAMES.get(line[:26].strip())

@@ -8,9 +8,18 @@ from dockshell.linux.libc import setns
 
 __all__ = ["KINDS", "Namespaces", "user_namespace_owner"]
 
-# In the order of joining: the user namespace first, for the rights that it gives in the others; the mount namespace last, for /proc is
-# another after it. The pid namespace is joined elsewhere (keeper.py): only the children of who joins it are in it.
-KINDS = {"user": 0x10000000, "cgroup": 0x02000000, "ipc": 0x08000000, "uts": 0x04000000, "net": 0x40000000, "time": 0x80, "mnt": 0x00020000}
+# In the order of joining: the user namespace first, for the rights that it gives in the others; the mount namespace
+# last, for /proc is another after it. The pid namespace is joined elsewhere (keeper.py): only the children of who joins
+# it are in it.
+KINDS = {
+    "user": 0x10000000,
+    "cgroup": 0x02000000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
+    "net": 0x40000000,
+    "time": 0x80,
+    "mnt": 0x00020000,
+}
 _PID = 0x20000000
 _NS_GET_OWNER_UID = 0xB704  # ioctl_ns(2)
 

@@ -7,7 +7,8 @@ import os
 __all__ = ["Process", "boot_time", "host_container"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SKEW = 5.0  # seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, and btime is rounded
+# Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is rounded.
+_SKEW = 5.0
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -57,10 +58,12 @@ class Process:
         return not poller.poll(0)
 
     def belongs_to(self, container: str, started: float) -> bool:
-        """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the engine keeps
-        cgroups of other names, by having started when the engine says the container did. Checked while the pidfd is held, so that
-        a recycled number proves nothing."""
-        proved = any(container in path for _, path in self.cgroups()) or (started > 0 and abs(self.started() - started) < _SKEW)
+        """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the
+        engine keeps cgroups of other names, by having started when the engine says the container did. Checked while the
+        pidfd is held, so that a recycled number proves nothing."""
+        proved = any(container in path for _, path in self.cgroups()) or (
+            started > 0 and abs(self.started() - started) < _SKEW
+        )
         return proved and self.alive()
 
 
@@ -74,8 +77,9 @@ def boot_time() -> float:
 
 
 def host_container(pid: int) -> str:
-    """The container id in the cgroup of the host's process, empty where it is in none. An id is 64 hexadecimal digits; Docker,
-    containerd, CRI-O and Podman all put it at the end of the path, some with `docker-` before and `.scope` behind."""
+    """The container id in the cgroup of the host's process, empty where it is in none. An id is 64 hexadecimal digits;
+    Docker, containerd, CRI-O and Podman all put it at the end of the path, some with `docker-` before and `.scope`
+    behind."""
     try:
         paths = [path for _, path in Process(pid).cgroups()]
     except OSError:

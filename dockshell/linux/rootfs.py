@@ -1,4 +1,5 @@
-"""The files of a process's root, read from outside it. What lies there is hostile: links that lead out, devices, FIFOs, endless files."""
+"""The files of a process's root, read from outside it. What lies there is hostile: links that lead out, devices, FIFOs,
+endless files."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _MOST_NAMES = 4096
 
 
 class RootFiles:
-    """The `Files` of a process, by openat2(2) with RESOLVE_IN_ROOT (Linux 5.6): every link, absolute or with `..`, stays inside.
+    """The `Files` of a process, by openat2(2) with RESOLVE_IN_ROOT (Linux 5.6): every link, absolute or with `..`,
+    stays inside.
 
     Needs the right to look at the process (ptrace(2), PTRACE_MODE_READ); the constructor raises OSError without it.
     """

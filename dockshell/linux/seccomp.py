@@ -1,4 +1,5 @@
-"""A running process's seccomp program, read by ptrace(2) and installed again: copied, so that it can't differ. seccomp(2)."""
+"""A running process's seccomp program, read by ptrace(2) and installed again: copied, so that it can't differ.
+seccomp(2)."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ class _Program(ctypes.Structure):
 
 
 def program_of(pid: int) -> bytes:
-    """The filter that was installed first, in the kernel's classic BPF: the engine's, whatever the process added for itself later. The process
-    stops for less than a millisecond. Raises OSError: EPERM where it may not be traced (or somebody else does), EACCES without CAP_SYS_ADMIN,
-    ENOENT where it has no filter, ETIMEDOUT."""
+    """The filter that was installed first, in the kernel's classic BPF: the engine's, whatever the process added for
+    itself later. The process stops for less than a millisecond. Raises OSError: EPERM where it may not be traced (or
+    somebody else does), EACCES without CAP_SYS_ADMIN, ENOENT where it has no filter, ETIMEDOUT."""
     _ptrace(_SEIZE, pid)
     try:
         _ptrace(_INTERRUPT, pid)
@@ -39,7 +40,8 @@ def program_of(pid: int) -> bytes:
 
 
 def install(program: bytes) -> None:
-    """Binds the calling process to the program. Needs CAP_SYS_ADMIN in its user namespace or no_new_privs. Raises OSError."""
+    """Binds the calling process to the program. Needs CAP_SYS_ADMIN in its user namespace or no_new_privs. Raises
+    OSError."""
     content = ctypes.create_string_buffer(program, len(program))
     argument = _Program(len(program) // _INSTRUCTION, ctypes.addressof(content))
     prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(argument))

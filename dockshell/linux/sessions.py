@@ -30,8 +30,9 @@ def members(session: int) -> list[int]:
 
 
 def end(session: int) -> None:
-    """HUP, TERM and KILL to every process of the session, each only to those still there. The caller sees to it that the leader's number can't
-    come to mean another's in the meantime: as its parent, who hasn't waited for it, or by a pidfd."""
+    """HUP, TERM and KILL to every process of the session, each only to those still there. The caller sees to it that
+    the leader's number can't come to mean another's in the meantime: as its parent, who hasn't waited for it, or by a
+    pidfd."""
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
         there = members(session)
         for member in there:

@@ -1,4 +1,5 @@
-"""Signals without their names' enums: the C half of Python's `signal`. The other half's import takes the hot path 6 ms."""
+"""Signals without their names' enums: the C half of Python's `signal`. The other half's import takes the hot path 6
+ms."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def resize(descriptor: int, to: Size) -> None:
 
 
 def new_pty(open_inside: Callable[[str, int], int], to: Size) -> tuple[int, int]:
-    """A new pty of a container's own devpts → (our end, the command's end). open_inside(path, flags) opens a path in the container's root.
-    Raises OSError where there is no devpts inside."""
+    """A new pty of a container's own devpts → (our end, the command's end). open_inside(path, flags) opens a path in
+    the container's root. Raises OSError where there is no devpts inside."""
     master = open_inside("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         # The number of a pty is only given by a true devpts: whatever else stands at that path fails here.
@@ -52,13 +52,14 @@ def new_pty(open_inside: Callable[[str, int], int], to: Size) -> tuple[int, int]
 
 
 def control(descriptor: int) -> None:
-    """Makes the terminal the controlling one of the calling process, which must lead a session: TIOCSCTTY of ioctl_tty(2)."""
+    """Makes the terminal the controlling one of the calling process, which must lead a session: TIOCSCTTY of
+    ioctl_tty(2)."""
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
 
 
 class Raw:
-    """`with Raw(descriptor):` the caller's terminal in raw mode (cfmakeraw of termios(3)), each key as it is typed; restored once, whatever
-    ends it. Typed-ahead input is kept both ways."""
+    """`with Raw(descriptor):` the caller's terminal in raw mode (cfmakeraw of termios(3)), each key as it is typed;
+    restored once, whatever ends it. Typed-ahead input is kept both ways."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -68,7 +69,14 @@ class Raw:
         before = termios.tcgetattr(self._descriptor)
         inputs, outputs, controls, locals_, *speeds, characters = before
         inputs &= ~(
-            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
         )
         outputs &= ~termios.OPOST
         locals_ &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
@@ -76,7 +84,9 @@ class Raw:
         characters = list(characters)
         characters[termios.VMIN], characters[termios.VTIME] = 1, 0
         self._before = before
-        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, [inputs, outputs, controls, locals_, *speeds, characters])
+        termios.tcsetattr(
+            self._descriptor, termios.TCSADRAIN, [inputs, outputs, controls, locals_, *speeds, characters]
+        )
 
     def __exit__(self, *_: object) -> None:
         before, self._before = self._before, None

@@ -29,17 +29,16 @@ class Route(Protocol):
     """A way in. Each module in ROUTES has a function `route(login: Login) -> Route`."""
 
     def refuses(self, container: Container, command: Command, *, asked: bool) -> str | None:
-        """Why this way can't serve this command in this container, with the remedy; None if it can. asked: it was named by
-        --via, so it may try what `auto` holds back from (a login that a stranger's sshd would see fail)."""
-        ...
+        """Why this way can't serve this command in this container, with the remedy; None if it can. asked: it was named
+        by --via, so it may try what `auto` holds back from (a login that a stranger's sshd would see fail)."""
 
     def open(self, container: Container, command: Command) -> Session:
         """Starts the command. Raises DockshellError where that fails."""
-        ...
 
 
 class Login:
-    """What a person may say about logging in by SSH. key: a file, from --key; port: inside the container, 0 to find it."""
+    """What a person may say about logging in by SSH. key: a file, from --key; port: inside the container, 0 to find
+    it."""
 
     def __init__(self, key: str = "", port: int = 0) -> None:
         self.key = key
@@ -49,8 +48,9 @@ class Login:
 def choose(
     via: str, verb: str, login: Login, container: Container, command: Command, tell: Callable[[str], None]
 ) -> tuple[str, Route]:
-    """The first route that doesn't refuse, with its name. via: `auto` or a route's name; verb: whose order `auto` follows (ORDERS).
-    tell gets a line for each refusal and for the choice (what -v shows). Raises NoRoute, holding every refusal."""
+    """The first route that doesn't refuse, with its name. via: `auto` or a route's name; verb: whose order `auto`
+    follows (ORDERS). tell gets a line for each refusal and for the choice (what -v shows). Raises NoRoute, holding
+    every refusal."""
     if via not in ("auto", *ROUTES):
         raise UsageError(f"--via takes auto, {', '.join(ROUTES)}; not {via!r}")
     refusals = []

@@ -1,4 +1,5 @@
-"""The exec route: the engine's own exec, by its API. Works wherever the engine does, and needs no rights but its socket's."""
+"""The exec route: the engine's own exec, by its API. Works wherever the engine does, and needs no rights but its
+socket's."""
 
 from __future__ import annotations
 
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecRoute", "ExecSession", "route"]
 
-# The engine can't be told to have no detach keys, and holds the first of them back until the next key. Ctrl-^ is the one least missed; the rest
-# nobody types by accident.
+# The engine can't be told to have no detach keys, and holds the first of them back until the next key. Ctrl-^ is the
+# one least missed; the rest nobody types by accident.
 _DETACH_KEYS = ",".join(["ctrl-^"] * 16)
 _SHUT_WR = 1
 _CHUNK = 1 << 16
-# Old dash knows no -l, and the exec API can't put a dash in front of argv[0]: so a plain sh reads the login files by itself.
+# Old dash knows no -l, and the exec API can't put a dash in front of argv[0]: so a plain sh reads the login files by
+# itself.
 _LOGIN_SH = '[ -r /etc/profile ] && . /etc/profile; [ -r "$HOME/.profile" ] && . "$HOME/.profile"; exec "$0"'
 
 
@@ -76,7 +78,9 @@ def _initial(container: Container, command: Command) -> list[str] | None:
             return process.read("environ").split("\0")
     except OSError:
         pass
-    raise UsageError("--env-from init has to read the container's first process, which takes root on its machine: use sudo")
+    raise UsageError(
+        "--env-from init has to read the container's first process, which takes root on its machine: use sudo"
+    )
 
 
 def _body(container: Container, command: Command, start: Start, files: Files) -> dict[str, Any]:
@@ -113,12 +117,13 @@ def _login(shell: str) -> tuple[bytes, ...]:
 
 
 def _words(argv: tuple[bytes, ...]) -> list[str]:
-    """argv for JSON, which holds text. Words that are none are spelled in octal and put together again by the container's sh."""
+    """argv for JSON, which holds text. Words that are none are spelled in octal and put together again by the
+    container's sh."""
     try:
         return [word.decode("utf-8") for word in argv]
     except UnicodeDecodeError:
         # A command substitution drops newlines at its end, so that each word is given a letter to end with.
-        spelled = "".join(f"w=$(printf '{_octal(word)}x'); set -- \"$@\" \"${{w%x}}\"; " for word in argv)
+        spelled = "".join(f'w=$(printf \'{_octal(word)}x\'); set -- "$@" "${{w%x}}"; ' for word in argv)
         return ["/bin/sh", "-c", "LC_ALL=C; " + spelled + 'unset w LC_ALL; exec "$@"', "sh"]
 
 
@@ -137,16 +142,20 @@ class Attempt:
         self._files = files
 
     def why(self, told: EngineError) -> CannotExecute | CommandNotFound | EngineError:
-        """The engine says 126 for all that goes wrong, and puts the reason among the output. So it is found out by looking."""
+        """The engine says 126 for all that goes wrong, and puts the reason among the output. So it is found out by
+        looking."""
         name = printable(self.container.name)
         directory = self._command.directory or self._start.directories[0]
         if not self._command.login and not self._files.directory(directory):
             return CannotExecute(
-                f"{printable(directory)} can't be the directory to start in, in {name}: No such file or directory; name another with -w"
+                f"{printable(directory)} can't be the directory to start in, in {name}: "
+                "No such file or directory; name another with -w"
             )
         word = (self._start.argv or (b"",))[0].decode("utf-8", "replace")
         if not self._command.login and not self._found(word, directory):
-            return CommandNotFound(f"{printable(word)} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path")
+            return CommandNotFound(
+                f"{printable(word)} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
+            )
         if 400 <= told.status < 500:
             return told
         return CannotExecute(f"{printable(word)} can't be executed in {name}: {told}")
@@ -155,7 +164,10 @@ class Attempt:
         if "/" in word:
             paths = [os.path.join(directory, word)]
         else:
-            paths = [os.path.join(directory, folder or ".", word) for folder in dict(self._start.environment).get("PATH", "").split(":")]
+            paths = [
+                os.path.join(directory, folder or ".", word)
+                for folder in dict(self._start.environment).get("PATH", "").split(":")
+            ]
         return any(self._files.exists(path) for path in paths)
 
 
@@ -174,7 +186,8 @@ class ExecSession:
         self._accepting = attempt._command.input
 
     def settle(self, size: Size) -> None:
-        """Gives the new terminal its size before any input gets there. The engine refuses for as long as the command hasn't quite started."""
+        """Gives the new terminal its size before any input gets there. The engine refuses for as long as the command
+        hasn't quite started."""
         for _ in range(200):
             try:
                 self._api.exec_resize(self._id, size)
@@ -216,8 +229,14 @@ class ExecSession:
         self._ended = True
         facts = self._facts() if not self._begun else {}
         if self._failure is not None or (facts and not facts.get("Pid") and facts.get("ExitCode") in (126, 127)):
-            text = b"".join(data for _, data in Frames().feed(self._failure or b"")) if self._frames else self._failure or b""
-            raise self._attempt.why(EngineError(printable(text.decode("utf-8", "replace").strip()) or "the engine did not say why"))
+            text = (
+                b"".join(data for _, data in Frames().feed(self._failure or b""))
+                if self._frames
+                else self._failure or b""
+            )
+            raise self._attempt.why(
+                EngineError(printable(text.decode("utf-8", "replace").strip()) or "the engine did not say why")
+            )
         if self._frames and not self._frames.whole:
             raise SessionLost("the connection to the engine broke in the middle of output: is it still running?")
 

@@ -1,5 +1,5 @@
-"""The framing of an exec's two output streams over one connection: a byte for the stream, three of zero, four of length (big-endian), and so
-many bytes. https://docs.docker.com/engine/api/v1.41/#operation/ContainerAttach"""
+"""The framing of an exec's two output streams over one connection: a byte for the stream, three of zero, four of length
+(big-endian), and so many bytes. https://docs.docker.com/engine/api/v1.41/#operation/ContainerAttach"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _STREAMS = (0, 1, 2)  # 0 is stdin's, which Docker also writes to stdout
 
 
 class Frames:
-    """Takes the bytes as they come and gives them by stream. Keeps at most a head: a frame's content passes through as it arrives, so that the
-    length that the other side claims costs no memory."""
+    """Takes the bytes as they come and gives them by stream. Keeps at most a head: a frame's content passes through as
+    it arrives, so that the length that the other side claims costs no memory."""
 
     def __init__(self) -> None:
         self._head = b""

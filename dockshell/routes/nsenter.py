@@ -1,8 +1,8 @@
-"""The nsenter route: into the container's namespaces by our own system calls. No nsenter program, nothing needed inside.
+"""The nsenter route: into the container's namespaces by our own system calls. No nsenter program, nothing needed
+inside.
 
-It is to be equal to the engine's exec, so it refuses wherever it can't be: without the rights, on another kernel, or where something of the
-container's confinement can't be carried over.
-"""
+It is to be equal to the engine's exec, so it refuses wherever it can't be: without the rights, on another kernel, or
+where something of the container's confinement can't be carried over."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Nsenter", "route"]
 
-# Runtimes whose containers are processes of this kernel. Kata, gVisor (runsc) and the like run another; "oci" is what Podman's service says.
+# Runtimes whose containers are processes of this kernel. Kata, gVisor (runsc) and the like run another; "oci" is what
+# Podman's service says.
 _SAME_KERNEL = ("", "runc", "crun", "docker-runc", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "oci")
 _ROOT = "entering namespaces takes root: use sudo"
 
@@ -59,7 +60,10 @@ class _Facts:
         try:
             self.process = Process(container.pid)
             if not self.process.belongs_to(container.id, container.started):
-                raise _Refusal(f"process {container.pid} is not proved to be the container's: the engine may run in a virtual machine")
+                raise _Refusal(
+                    f"process {container.pid} is not proved to be the container's: "
+                    "the engine may run in a virtual machine"
+                )
             self.namespaces = Namespaces(container.pid)
             self.files = RootFiles(container.pid)
             status = self.process.status()
@@ -77,9 +81,13 @@ class _Facts:
         except ProcessLookupError:
             raise _Refusal("it ended just now") from None
         except FileNotFoundError as error:
-            raise _Refusal(f"its process can't be seen from here ({error.strerror}): the engine may run in a virtual machine") from None
+            raise _Refusal(
+                f"its process can't be seen from here ({error.strerror}): the engine may run in a virtual machine"
+            ) from None
         except PermissionError as error:
-            raise _Refusal(_ROOT if os.geteuid() else f"this process lacks a right that takes ({error.strerror})") from None
+            raise _Refusal(
+                _ROOT if os.geteuid() else f"this process lacks a right that takes ({error.strerror})"
+            ) from None
         except OSError as error:
             raise _Refusal(f"a fact about its process can't be read: {error.strerror}") from None
         if not self.process.alive():
@@ -98,7 +106,10 @@ class _Facts:
             raise _Refusal("the container has capabilities that this process lacks")
         high = limits.beyond_reach(limits.parse(self.process.read("limits")))
         if high and lacking(ours, {24: "SYS_RESOURCE"}):
-            raise _Refusal(f"its limit of {high[0].removeprefix('Max ')} is above ours, and this process lacks the capability SYS_RESOURCE")
+            raise _Refusal(
+                f"its limit of {high[0].removeprefix('Max ')} is above ours, "
+                "and this process lacks the capability SYS_RESOURCE"
+            )
         if status.get("Seccomp") == "2" and Process(os.getpid()).status().get("Seccomp") != "0":
             raise _Refusal("its seccomp filter can't be read by a process that is under one itself")
 
@@ -162,7 +173,10 @@ def _entrance(facts: _Facts, start: Start, command: Command, umask: int, ends: _
         program=shell,
         # A dash in front of its name tells a shell that it is a login shell: login(1).
         argv=(b"-" + os.path.basename(shell).encode(),) if shell else start.argv,
-        environment={name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape") for name, value in start.environment},
+        environment={
+            name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+            for name, value in start.environment
+        },
         directories=start.directories,
         guarded=not command.detach,
     )
@@ -179,7 +193,9 @@ def _optional(process: Process, name: str) -> str:
 def _error(failure: Failure, container: Container) -> DockshellError:
     subject, name, reason = printable(failure.subject), printable(container.name), os.strerror(failure.number)
     if failure.step == "execute" and failure.number in (2, 20):
-        return CommandNotFound(f"{subject} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path")
+        return CommandNotFound(
+            f"{subject} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
+        )
     if failure.step == "execute":
         return CannotExecute(f"{subject} can't be executed in {name}: {reason}")
     if failure.step == "directory":
@@ -188,8 +204,9 @@ def _error(failure: Failure, container: Container) -> DockshellError:
 
 
 class _Ends:
-    """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each. A pipe of the caller's own may go in as it is. Nothing else of
-    his may: a file or a terminal could be opened anew, or typed into, through the descriptor."""
+    """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each. A pipe of the caller's own may
+    go in as it is. Nothing else of his may: a file or a terminal could be opened anew, or typed into, through the
+    descriptor."""
 
     def __init__(self, files: RootFiles, command: Command) -> None:
         self.pty = command.terminal is not None
@@ -200,7 +217,9 @@ class _Ends:
             try:
                 master, peer = terminals.new_pty(files.open, command.terminal)
             except OSError as error:
-                raise CannotExecute(f"the container has no terminals to give ({error.strerror} at /dev/pts): use -T") from None
+                raise CannotExecute(
+                    f"the container has no terminals to give ({error.strerror} at /dev/pts): use -T"
+                ) from None
             self.input, self.outputs, self.theirs = master, {master: 1}, (peer, peer, peer)
             self._made = [peer]
             return
@@ -280,7 +299,8 @@ class NsenterSession:
                 self._drop(descriptor)
             return []
         self._code = self._kept.status()
-        # What it wrote before its end arrives; what others write who hold its pipes (a daemon it started) is no longer ours to wait for.
+        # What it wrote before its end arrives; what others write who hold its pipes (a daemon it started) is no longer
+        # ours to wait for.
         rest = []
         for ours, number in list(self._ends.outputs.items()):
             while data := _read(ours):
