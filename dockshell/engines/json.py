@@ -28,14 +28,15 @@ class _Settings:
 def decode(content: bytes) -> Any:
     """UTF-8 bytes → the value. Raises ValueError for anything but one JSON value."""
     try:
-        from _json import make_scanner  # type: ignore[import-not-found]
+        import _json
     except ImportError:
         import json
 
         return json.loads(content)
     text = content.decode("utf-8").strip(" \t\r\n")
     try:
-        value, end = make_scanner(_Settings)(text, 0)
+        scanner: Any = _json.make_scanner
+        value, end = scanner(_Settings)(text, 0)
     except (StopIteration, RecursionError):
         raise ValueError("no JSON value") from None
     if end != len(text):

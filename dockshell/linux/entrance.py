@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["Entrance", "Failure", "enter"]
+__all__ = ["Entrance", "Failure", "close_all_but", "enter"]
 
 _PR_SET_PDEATHSIG = 1
 _SEPARATOR = "\t"
@@ -74,9 +74,10 @@ class Failure:
         return cls(step, int(number), subject)
 
 
-def enter(entrance: Entrance, report: int) -> NoReturn:
-    """Turns the calling process, a fresh child in the container's pid namespace, into the command. report: a descriptor
-    that is closed on execve, or told a Failure."""
+def enter(entrance: Entrance, gate: int, report: int) -> NoReturn:
+    """Turns the calling process, a fresh child in the container's pid namespace, into the command. gate: a descriptor to
+    read a byte from before execve: by then the keeper has put the process into its cgroups, which may take longer than
+    all that is done here. report: a descriptor that is closed on execve, or told a Failure."""
     step = "join"
     try:
         sys.path.clear()
@@ -87,7 +88,7 @@ def enter(entrance: Entrance, report: int) -> NoReturn:
         keyctl_new_session()
         entrance.namespaces.join_rest()
         step = "confine"
-        _take_stdio(entrance, report)
+        _take_stdio(entrance, {gate, report})
         limits.apply(entrance.limits)
         os.umask(entrance.umask)
         credentials.bound(entrance.capabilities.bounding, entrance.last_capability)
@@ -105,6 +106,8 @@ def enter(entrance: Entrance, report: int) -> NoReturn:
         if entrance.guarded:
             # After the change of credentials, which clears it: PR_SET_PDEATHSIG(2const).
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not os.read(gate, 1):
+            os._exit(127)  # the keeper said why already
         step = "execute"
         _execute(entrance)
     except (OSError, ValueError) as error:
@@ -120,14 +123,13 @@ def enter(entrance: Entrance, report: int) -> NoReturn:
         os._exit(127)
 
 
-def _take_stdio(entrance: Entrance, report: int) -> None:
-    """Makes stdio descriptors 0, 1 and 2, and closes every other but the report."""
+def _take_stdio(entrance: Entrance, keep: set[int]) -> None:
+    """Makes stdio descriptors 0, 1 and 2, and closes every other but those to keep."""
     # Moved out of the way first: one may be a number that another is to have.
     spare = [os.dup(descriptor) for descriptor in entrance.stdio]
     for number, descriptor in enumerate(spare):
         os.dup2(descriptor, number)
-    os.closerange(3, report)
-    os.closerange(report + 1, max(report + 1, os.sysconf("SC_OPEN_MAX")))
+    close_all_but({0, 1, 2, *keep})
     if entrance.pty:
         terminals.control(0)
         # The terminal belongs to its user, as login(1) makes it: tmux and screen open it by name.
@@ -135,6 +137,15 @@ def _take_stdio(entrance: Entrance, report: int) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Closes every descriptor of the process but these."""
+    start = 0
+    for number in sorted(keep):
+        os.closerange(start, number)
+        start = number + 1
+    os.closerange(start, max(start, os.sysconf("SC_OPEN_MAX")))
 
 
 def _ignored() -> list[int]:

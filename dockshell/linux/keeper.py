@@ -17,7 +17,7 @@ from select import POLLIN, poll
 
 from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
-from dockshell.linux.entrance import Entrance, Failure, enter
+from dockshell.linux.entrance import Entrance, Failure, close_all_but, enter
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -110,9 +110,7 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
         child = os.fork()
         if child == 0:
             os.close(gate_write)
-            if os.read(gate_read, 1):
-                enter(entrance, report)
-            os._exit(127)
+            enter(entrance, gate_read, report)
         for place in placement.cgroups:
             cgroup.move(child, place)
         limits.set_oom_score(child, placement.oom_score)
@@ -136,8 +134,7 @@ def _let_go(but: int) -> None:
     nothing = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
-    os.closerange(3, but)
-    os.closerange(but + 1, max(but + 1, os.sysconf("SC_OPEN_MAX")))
+    close_all_but({0, 1, 2, but})
 
 
 def _watch(child: int, control: socket) -> int:

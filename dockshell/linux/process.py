@@ -7,7 +7,7 @@ import os
 __all__ = ["Process", "boot_time", "host_container"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is rounded.
+# Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is round.
 _SKEW = 5.0
 _HEX = frozenset("0123456789abcdef")
 
