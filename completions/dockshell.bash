@@ -24,8 +24,9 @@ _dockshell() {
     words[last]=${words[last]#[\"\']}
 
     local current=${words[last]} before="" breaks=${COMP_WORDBREAKS//[^:=@]/}
-    # readline replaces only what follows the last break, so only that may be in a candidate.
+    # readline replaces only what follows the last break (and an @ that is the break), so only that may be in a candidate.
     [[ -n $breaks && $current == *[$breaks]* ]] && before=${current%"${current##*[$breaks]}"}
+    before=${before%@}
     COMPREPLY=()
     local line blank=no
     while IFS= read -r line; do

@@ -59,6 +59,11 @@ OPTIONS = (
 )
 
 
+# What Go's strconv.ParseBool knows, and so what docker's switches take.
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
 def option(spelling: str) -> Option | None:
     """The option that is spelled so (`-u`, `--user`)."""
     return next((each for each in OPTIONS if spelling in each.names), None)
@@ -233,9 +238,9 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
 
 def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]) -> None:
     if not found.value:
-        if value not in (None, "true", "false", "1", "0"):
+        if value is not None and value not in _TRUE and value not in _FALSE:
             raise UsageError(f"{found.names[-1]} is a switch: it takes =true or =false at the most")
-        arguments.said[found.field] = value in (None, "true", "1")
+        arguments.said[found.field] = value is None or value in _TRUE
         return
     if value is None:
         if not rest:

@@ -33,8 +33,8 @@ _HEX = frozenset("0123456789abcdef")
 def parse(words: str) -> Target:
     """The Target that the words name. Raises UsageError where they follow no rule of the grammar."""
     engine, pinned, what = words.partition("://")
-    if not pinned:
-        engine, what = "", words
+    if not pinned or ":" in engine:
+        engine, pinned, what = "", "", words  # a :// in a label's value, as in label:url=http://web
     elif engine not in ENGINES:
         raise UsageError(f"{printable(engine)!r} is no engine: TARGET may begin with {'://, '.join(ENGINES)}://")
     kind, colon, value = what.partition(":")

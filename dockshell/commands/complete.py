@@ -35,12 +35,13 @@ else:
 __all__ = ["candidates", "run"]
 
 FILES = ":files"
+_OPEN = (":", "/", "=")
 _PATIENCE = 2.0  # seconds; who presses TAB doesn't wait longer for an engine that is stuck
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _SAFE = _LETTERS | frozenset("_.:/@=-")
 _HEX = frozenset("0123456789abcdef")
 _COMPOSE = ("project", "service", "container-number")  # the labels that Compose gives: com.docker.compose.*
-_ENTERING = ("shell", "exec", "ip", "pid")  # the verbs whose first word is a TARGET
+_ENTERING = ("shell", "exec", "ip", "pid", *options.DROPINS)  # the verbs whose first word is a TARGET
 
 
 def run(arguments: Arguments) -> int:
@@ -85,8 +86,10 @@ def candidates(words: Sequence[str], listing: _Listing) -> Iterator[tuple[str, s
     elif typed.count == 0:
         given = _first(typed, last, listing)
     for word, description in given:
-        if (before + word).startswith(last) or word == FILES:
-            yield (word if word == FILES else before + word), description
+        if word == FILES:
+            yield word, description
+        elif (before + word).startswith(last) and not (before + word == last and word.endswith(_OPEN)):
+            yield before + word, description
 
 
 class _Typed:
@@ -98,12 +101,11 @@ class _Typed:
     """
 
     def __init__(self, program: str) -> None:
-        self.drop_in = program in ("docker-bash", "docker-ssh")
-        self.verb = ""
+        self.verb = program if program in options.DROPINS else ""
         self.awaits: options.Option | None = None
         self.count = 0
         self.said: dict[str, str] = {}
-        self._ended = self.drop_in
+        self._ended = False
 
     @property
     def in_options(self) -> bool:
@@ -148,7 +150,7 @@ class _Typed:
 
 
 def _spellings(typed: _Typed) -> Iterator[tuple[str, str]]:
-    allowed = options.VERBS[typed.verb or "shell"].options
+    allowed = {**options.VERBS, **options.DROPINS}[typed.verb or "shell"].options
     for each in options.OPTIONS:
         if each.field in allowed and not each.hidden and (each.many or each.field not in typed.said):
             yield from ((name, each.help) for name in reversed(each.names))

@@ -23,7 +23,7 @@ _FISH = """
 function dl --description 'the newest running container'
     command dockshell latest $argv
 end
-function dsh --wraps dockshell --description 'a shell in a container'
+function dsh --description 'a shell in a container'
     command dockshell $argv
 end
 """

@@ -1,0 +1,96 @@
+"""An engine that tells what a test wants it to tell: Docker's listing over HTTP on a unix socket, with any names, labels and images in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socketserver
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+__all__ = ["Impostor", "listed"]
+
+
+def listed(
+    name: str,
+    *,
+    image: str = "image",
+    labels: Mapping[str, str] | None = None,
+    state: str = "running",
+    id: str = "",
+    addresses: Mapping[str, str] | None = None,
+    age: int = 0,
+) -> dict[str, Any]:
+    """A row of a listing. id: its beginning, filled up with f; addresses: per network; age: in seconds."""
+    networks = {network: {"IPAddress": address} for network, address in (addresses or {}).items()}
+    return {
+        "Id": (id or hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()).ljust(64, "f"),
+        "Names": ["/" + name],
+        "Image": image,
+        "State": state,
+        "Created": int(time.time()) - age,
+        "Labels": dict(labels or {}),
+        "NetworkSettings": {"Networks": networks},
+    }
+
+
+class Impostor:
+    """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; silent: it never answers."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], *, silent: bool = False) -> None:
+        self.rows = list(rows)
+        self.silent = silent
+        self.requests: list[str] = []
+        self.url = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Impostor]:
+        """Answers until the block ends."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "engine.sock")
+            self.url = f"unix://{path}"
+            ended = threading.Event()
+            with _Server(path, _handler(self, ended)) as server:
+                thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+                thread.start()
+                try:
+                    yield self
+                finally:
+                    ended.set()
+                    server.shutdown()
+                    thread.join()
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = False
+
+
+def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            impostor.requests.append(self.path)
+            if impostor.silent:
+                ended.wait()
+                return
+            path, _, query = self.path.partition("?")
+            rows = impostor.rows if "all=1" in query else [row for row in impostor.rows if row["State"] != "exited"]
+            body = b"OK" if path == "/_ping" else json.dumps(rows).encode()
+            self.send_response(200)
+            self.send_header("Server", "Docker/0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def address_string(self) -> str:
+            return "unix"
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
