@@ -75,9 +75,10 @@ class Failure:
 
 
 def enter(entrance: Entrance, gate: int, report: int) -> NoReturn:
-    """Turns the calling process, a fresh child in the container's pid namespace, into the command. gate: a descriptor to
-    read a byte from before execve: by then the keeper has put the process into its cgroups, which may take longer than
-    all that is done here. report: a descriptor that is closed on execve, or told a Failure."""
+    """Turns the calling process, a fresh child in the container's pid namespace, into the command.
+
+    gate: a descriptor to read a byte from before execve: by then the keeper has put the process into its cgroups, which
+    may take longer than all that is done here. report: a descriptor that is closed on execve, or told a Failure."""
     step = "join"
     try:
         sys.path.clear()
@@ -143,7 +144,8 @@ def close_all_but(keep: set[int]) -> None:
     """Closes every descriptor of the process but these."""
     start = 0
     for number in sorted(keep):
-        os.closerange(start, number)
+        if start < number:  # an empty range would reach close_range(2) as everything
+            os.closerange(start, number)
         start = number + 1
     os.closerange(start, max(start, os.sysconf("SC_OPEN_MAX")))
 
