@@ -30,7 +30,8 @@ _PATIENCE = 3.0  # seconds for a session to end by itself after its container ha
 
 
 def run(arguments: Arguments) -> int:
-    """Shows the main job: at a terminal up to a login shell, else by a few commands → 0. Leaves nothing behind, whatever ends it.
+    """Shows the main job: at a terminal up to a login shell, else by a few commands → 0. Leaves nothing behind,
+    whatever ends it.
 
     Raises DockshellError where a container can't be made, or what is shown didn't come out as it should.
     """
@@ -51,36 +52,47 @@ def run(arguments: Arguments) -> int:
 @contextlib.contextmanager
 def _somewhere(arguments: Arguments) -> Iterator[str]:
     """A container to show things in → the TARGET that names it."""
-    engine, reason = _engine(arguments)
-    if engine is not None:
-        from dockshell.demo.container import container
+    named = bool(arguments.text("host") or arguments.text("context"))
+    engine, reason = _engine(arguments, named)
+    with contextlib.ExitStack() as stack:
+        target = ""
+        if engine is not None:
+            from dockshell.demo.container import container
 
-        _say(f"This is in a container of {engine.name} at {engine.address}, on a small image made for it.")
-        with container(engine) as name:
-            yield name
-        return
+            _say(f"This is in a container of {engine.name} at {engine.address}, on a small image made for it.")
+            try:
+                target = stack.enter_context(container(engine))
+            except EngineError as error:
+                if named:
+                    raise
+                reason = str(error)
+        yield target or stack.enter_context(_embedded(reason))
+
+
+@contextlib.contextmanager
+def _embedded(reason: str) -> Iterator[str]:
+    """The embedded sandbox → the TARGET that names it. reason: why it has to do."""
     from dockshell.demo.sandbox import sandbox
 
-    _say(f"No engine ({reason.partition(': ')[0]}), so this is in a sandbox: a process in namespaces of its own,")
-    _say("on a small root made of this machine's own programs.")
+    _say(f"{reason[:1].upper()}{reason[1:]}.")
+    _say("So this is in a sandbox: a process in namespaces of its own, on a small root of this machine's programs.")
     with sandbox() as pid:
         yield _target_of(pid)
 
 
-def _engine(arguments: Arguments) -> tuple[Engine | None, str]:
-    """The first engine that answers; or None, and why none does. Raises EngineError where one that was named with -H or --context
-    doesn't: whoever names one wants that one."""
-    host, context = arguments.text("host"), arguments.text("context")
+def _engine(arguments: Arguments, named: bool) -> tuple[Engine | None, str]:
+    """The first engine that answers; or None, and why none does. named: with -H or --context. Raises EngineError where
+    such a one doesn't answer, for whoever names one wants that one."""
     reasons = []
     try:
-        for engine in Place(host, context).engines(LATEST):
+        for engine in Place(arguments.text("host"), arguments.text("context")).engines(LATEST):
             reason = engine.refuses()
             if reason is None:
                 return engine, ""
             reasons.append(reason)
     except EngineError as error:
         reasons.append(str(error))
-    if host or context:
+    if named:
         raise EngineError("; ".join(reasons))
     return None, "; ".join(reasons)
 
@@ -101,7 +113,9 @@ class _Tour:
 
     def __init__(self, arguments: Arguments) -> None:
         self.target = ""
-        self._place = [word for name in ("host", "context") if (value := arguments.text(name)) for word in (f"--{name}", value)]
+        self._place = [
+            word for name in ("host", "context") if (value := arguments.text(name)) for word in (f"--{name}", value)
+        ]
         self._verbose = ["-v"] if arguments.on("verbose") else []
         self._session: subprocess.Popen[bytes] | None = None
 
@@ -131,9 +145,13 @@ class _Tour:
 
     def _show(self, words: list[str], *, input: str = "", expected: int = 0) -> None:
         """Raises DockshellError where the exit code isn't the expected one."""
-        code = self._run(words, before=f"echo {input} | " if input else "", after="; echo $?" if expected else "", input=input)
+        code = self._run(
+            words, before=f"echo {input} | " if input else "", after="; echo $?" if expected else "", input=input
+        )
         if code != expected:
-            raise DockshellError(f"`{shlex.join(['dockshell', *words])}` ended with {code}, not {expected}: run it alone to see why")
+            raise DockshellError(
+                f"`{shlex.join(['dockshell', *words])}` ended with {code}, not {expected}: run it alone to see why"
+            )
         if expected:
             _say(str(code))
 
@@ -161,14 +179,17 @@ class _Signalled(BaseException):
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Signals that would end us at once raise _Signalled in here, the first of them; the others are ignored then, for the way out."""
+    """Signals that would end us at once raise _Signalled in here, the first of them; the others are ignored then, for
+    the way out."""
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in _ENDING:
             signal.signal(each, signal.SIG_IGN)
         raise _Signalled(number)
 
-    former = {number: signal.signal(number, end) for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+    former = {
+        number: signal.signal(number, end) for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

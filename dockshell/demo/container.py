@@ -1,27 +1,29 @@
-"""A container for the demonstration, in an engine that is there: made of a small image of this machine's own programs, removed with it."""
+"""A container for the demonstration, in an engine that is there: made of a small image of this machine's own programs,
+removed with it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import secrets
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dockshell.demo.rootfs import tree, write_tar
-from dockshell.errors import EngineError, printable
+from dockshell.errors import EngineError
 
 if TYPE_CHECKING:
     from dockshell.engines import Engine
+    from dockshell.engines.sdk import SdkApi
 
 __all__ = ["container"]
 
 _NAME = "dockshell-demo"
-_SHELLED = ("busybox", "alpine")  # small images that have all that is shown, for engines on which this machine's programs can't run
+# Small images that have all that is shown, for engines on which this machine's programs can't run.
+_SHELLED = ("busybox", "alpine")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and the engines'
 _LIFETIME = "3600"  # seconds; should we be killed, it ends by itself
 
@@ -32,70 +34,54 @@ def container(engine: Engine) -> Iterator[str]:
 
     Raises EngineError where the engine won't have it.
     """
-    client = _client(engine)
-    suffix = secrets.token_hex(3)
-    name, image = f"{_NAME}-{suffix}", f"{_NAME}:{suffix}"
-    try:
-        try:
-            found = _import(client, suffix) if _runs_ours(client) else _present(client)
-            made = client.create_container(found, ["sleep", _LIFETIME], name=name, hostname=_NAME, environment={"PS1": _PROMPT})
-            client.start(made["Id"])
-        except EngineError:
-            raise
-        except Exception as problem:  # the SDK's and its transport's own, of which there are many kinds; all mean the same here
-            raise EngineError(f"{engine.name} at {engine.address} made no container ({_reason(problem)}): see its log") from None
-        yield name
-    finally:
-        _remove(client, name, image)
-
-
-_PROMPT = r"\u@\h:\w\$ "
-
-
-def _client(engine: Engine) -> Any:
-    """The SDK's client of that engine."""
     from dockshell.engines.sdk import SdkApi
 
-    api = engine.api if isinstance(engine.api, SdkApi) else SdkApi(engine.address, None)
-    return api.client
+    api = engine.api if isinstance(engine.api, SdkApi) else SdkApi(engine.address)
+    # The image has the same name, and no tag, for Podman 4 drops that of an imported one.
+    name = image = f"{_NAME}-{secrets.token_hex(3)}"
+    try:
+        if _runs_ours(api):
+            archive = io.BytesIO()
+            write_tar(tree(), archive)
+            api.import_image(io.BytesIO(archive.getvalue()), image)
+            found = image
+        else:
+            found = _present(api)
+        made = api.create(found, name, ["sleep", _LIFETIME], hostname=_NAME)
+        api.start(made)
+        yield name
+    finally:
+        _remove(api, name, image)
 
 
-def _runs_ours(client: Any) -> bool:
+def _runs_ours(api: SdkApi) -> bool:
     """Can the engine run programs of this machine?"""
-    about = client.version()
-    return sys.platform == "linux" and about.get("Os") == "linux" and about.get("Arch") == _MACHINES.get(os.uname().machine, "")
+    with api.translated():
+        about = api.client.version()
+    ours = _MACHINES.get(os.uname().machine, "")
+    return sys.platform == "linux" and (about.get("Os"), about.get("Arch")) == ("linux", ours)
 
 
-def _import(client: Any, tag: str) -> str:
-    """Makes the image → its id."""
-    archive = io.BytesIO()
-    write_tar(tree(), archive)
-    answer = client.import_image_from_data(archive.getvalue(), repository=_NAME, tag=tag)
-    last = json.loads(answer.strip().splitlines()[-1])
-    if "error" in last:
-        raise EngineError(f"the engine did not import the demonstration's image: {printable(str(last['error']))}")
-    return str(last["status"]).strip()
-
-
-def _present(client: Any) -> str:
+def _present(api: SdkApi) -> str:
     """An image that is there already and will do → its id."""
     for name in _SHELLED:
-        if images := client.images(name):
+        with api.translated():
+            images = api.client.images(name)
+        if images:
             return str(images[0]["Id"])
-    raise EngineError("the engine runs on another kind of machine and has no small image: `docker pull busybox` gets one")
+    raise EngineError(
+        "the engine runs on another kind of machine and has no small image: `docker pull busybox` gets one"
+    )
 
 
-def _reason(problem: Exception) -> str:
-    return printable(str(getattr(problem, "explanation", None) or problem))
-
-
-def _remove(client: Any, name: str, image: str) -> None:
+def _remove(api: SdkApi, name: str, image: str) -> None:
     """Removes what may have been made, as far as it was. A signal that would end us has to wait for that."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
     try:
-        with contextlib.suppress(Exception):
-            client.remove_container(name, force=True, v=True)
-        with contextlib.suppress(Exception):
-            client.remove_image(image, force=True)
+        with contextlib.suppress(EngineError):
+            api.remove(name)
+        with contextlib.suppress(EngineError):
+            api.remove_image(image)
+        api.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)

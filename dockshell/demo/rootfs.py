@@ -1,6 +1,8 @@
-"""A small root directory made of this machine's own programs, for a container or a sandbox that needs no image from anywhere.
+"""A small root directory made of this machine's own programs, for a container or a sandbox that needs no image from
+anywhere.
 
-A static busybox makes all of it where there is one; else the usual programs are taken, with the shared libraries that `ldd` names.
+A static busybox makes all of it where there is one; else the usual programs are taken, with the shared libraries that
+`ldd` names.
 """
 
 from __future__ import annotations
@@ -18,11 +20,21 @@ from dockshell.errors import DockshellError
 
 __all__ = ["Entry", "lay", "tree", "write_tar"]
 
-PROGRAMS = (
-    "sh bash ls cat echo id ps env hostname sleep date uname pwd mkdir rm cp mv ln touch chmod head tail wc grep sed sort tr "
-    "true false test stty tty kill"
-).split()
-_DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "root": 0o700, "sys": 0o555, "tmp": 0o1777, "var": 0o755, "var/tmp": 0o1777}
+PROGRAMS = """
+    sh bash ls cat echo id ps env hostname sleep date uname pwd mkdir rm cp mv ln touch chmod head tail wc
+    grep sed sort tr true false test stty tty kill
+"""
+_DIRECTORIES = {
+    "bin": 0o755,
+    "dev": 0o755,
+    "etc": 0o755,
+    "proc": 0o555,
+    "root": 0o700,
+    "sys": 0o555,
+    "tmp": 0o1777,
+    "var": 0o755,
+    "var/tmp": 0o1777,
+}
 _FILES = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": b"root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
@@ -33,8 +45,8 @@ _FILES = {
 
 
 class Entry(NamedTuple):
-    """One thing in the tree. path is relative to the root; content is None for a directory or a link, link is empty for anything but
-    a symbolic link."""
+    """One thing in the tree. path is relative to the root; content is None for a directory or a link, link is empty for
+    anything but a symbolic link."""
 
     path: str
     mode: int
@@ -43,7 +55,8 @@ class Entry(NamedTuple):
 
 
 def tree() -> list[Entry]:
-    """The whole small root, every directory before what is in it. Raises DockshellError where this machine has no shell to put there."""
+    """The whole small root, every directory before what is in it. Raises DockshellError where this machine has no shell
+    to put there."""
     programs = list(_busybox() or _programs())
     if "bin/sh" not in {entry.path for entry in programs}:
         raise DockshellError("no shell was found on this machine for the demonstration: install busybox, static")
@@ -99,14 +112,19 @@ def _busybox() -> Iterator[Entry]:
             if {"sh", "ls", "id", "ps"} <= set(listed):
                 yield Entry("bin/busybox", 0o755, _content(path))
                 # A link by its own name would take the program's place.
-                yield from (Entry(f"bin/{applet}", 0o777, None, "busybox") for applet in listed if applet != "busybox" and "/" not in applet)
+                yield from (
+                    Entry(f"bin/{applet}", 0o777, None, "busybox")
+                    for applet in listed
+                    if applet != "busybox" and "/" not in applet
+                )
                 return
 
 
 def _programs() -> Iterator[Entry]:
-    """The usual programs and their libraries, each file once: one program of many names (a busybox, coreutils in one) is linked."""
+    """The usual programs and their libraries, each file once: one program of many names (a busybox, coreutils in one)
+    is linked."""
     taken: dict[str, str] = {}
-    for name in PROGRAMS:
+    for name in PROGRAMS.split():
         path = os.path.realpath(shutil.which(name) or "")
         if not os.path.isfile(path) or not _is_elf(path):
             continue
@@ -131,12 +149,15 @@ def _terminal() -> Iterator[str]:
 
 
 def _libraries(*programs: str) -> list[str]:
-    """The paths of the shared libraries that programs of this machine load, the loader among them; none for a static one: ldd(1)."""
+    """The paths of the shared libraries that programs of this machine load, the loader among them; none for a static
+    one: ldd(1)."""
     clean = {**os.environ, "LC_ALL": "C"}
     try:
         answer = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False, env=clean).stdout
     except OSError:
-        raise DockshellError("the program ldd is missing, which finds the demonstration's libraries: install libc-bin or busybox-static") from None
+        raise DockshellError(
+            "the program ldd is missing, which finds the demonstration's libraries: install libc-bin or busybox-static"
+        ) from None
     return list(dict.fromkeys(re.findall(r"(?:^\s*|=> )(/\S+) \(0x", answer, re.MULTILINE)))
 
 

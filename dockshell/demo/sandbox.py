@@ -1,9 +1,10 @@
-"""The embedded sandbox: a first process in namespaces of its own, on a small root of its own, that needs no engine and leaves nothing behind.
+"""The embedded sandbox: a first process in namespaces of its own, on a small root of its own, that needs no engine and
+leaves nothing behind.
 
-Root makes the namespaces directly; anyone else makes a user namespace around them, in which root inside is the caller outside
-(user_namespaces(7)). There are three processes: the caller; a keeper, its child, which makes the user and pid namespaces; and the keeper's
-child, process 1 of the sandbox. All that the sandbox mounts lies in its mount namespace, so it goes with its last process, and process 1
-takes all others with it (pid_namespaces(7)).
+Root makes the namespaces directly; anyone else makes a user namespace around them, in which root inside is the caller
+outside (user_namespaces(7)). There are three processes: the caller; a keeper, its child, which makes the user and pid
+namespaces; and the keeper's child, process 1 of the sandbox. All that the sandbox mounts lies in its mount namespace,
+so it goes with its last process, and process 1 takes all others with it (pid_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -31,10 +32,20 @@ NAME = "sandbox"
 _SET_PDEATHSIG, _SET_NAME = 1, 15  # prctl(2)
 _CAPABILITIES = 0xA80425FB  # the fourteen that an engine leaves to a container: moby oci/caps/defaults.go
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-_LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+_LINKS = {
+    "ptmx": "pts/ptmx",
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
 # What moves the whole machine, and not just the sandbox, when it is written to as root without a user namespace.
 _MACHINE = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-_ENVIRONMENT = (b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", b"HOME=/root", b"HOSTNAME=sandbox")
+_ENVIRONMENT = (
+    b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    b"HOME=/root",
+    b"HOSTNAME=sandbox",
+)
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # netdevice(7)
 
 
@@ -42,10 +53,13 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # netdevice(7)
 def sandbox() -> Iterator[int]:
     """Makes the sandbox and gives the number of its first process, ready to be entered; ends it when the block is left.
 
-    It ends as well, by itself, when this process does in any way. Raises DockshellError where this machine doesn't let us make one.
+    It ends as well, by itself, when this process does in any way. Raises DockshellError where this machine doesn't let
+    us make one.
     """
     if sys.platform != "linux":
-        raise DockshellError("a sandbox is made of Linux namespaces: run the demonstration on Linux, or with an engine running")
+        raise DockshellError(
+            "a sandbox is made of Linux namespaces: run the demonstration on Linux, or with an engine running"
+        )
     entries = tree()
     life, ours = os.pipe()  # no one ever writes: that it ends is the message
     answer, theirs = os.pipe()
@@ -70,22 +84,30 @@ def _started(answer: int) -> int:
         if said.endswith(b"ready\n"):
             return int(said.split()[0])
     reason = printable(said.decode("utf-8", "replace").strip().rpartition("\n")[2]) or "it ended at once"
-    raise DockshellError(f"no sandbox could be made here ({reason}): run as root, or allow user namespaces, or start an engine")
+    raise DockshellError(
+        f"no sandbox could be made here ({reason}): run as root, or allow user namespaces, or start an engine"
+    )
 
 
 def _end(keeper: int) -> None:
-    """Waits until nothing of the sandbox is left. Process 1 sees the end of its pipe, and the keeper the end of process 1."""
+    """Waits until nothing of the sandbox is left. Process 1 sees the end of its pipe, and the keeper the end of process
+    1."""
     os.waitpid(keeper, 0)
 
 
 def _leave(answer: int, work: Callable[[], None]) -> None:
-    """Does the work of a child and ends it, whatever happens, without running anything that the parent had planned for its own end."""
+    """Does the work of a child and ends it, whatever happens, without running anything that the parent had planned for
+    its own end."""
     status = 1
     try:
         work()
         status = 0
     except Exception as problem:
-        about = f"{problem.filename}: {problem.strerror}" if isinstance(problem, OSError) and problem.filename else str(problem)
+        about = (
+            f"{problem.filename}: {problem.strerror}"
+            if isinstance(problem, OSError) and problem.filename
+            else str(problem)
+        )
         with contextlib.suppress(OSError):
             os.write(answer, f"{about}\n".encode())
     finally:
@@ -117,10 +139,13 @@ def _keep(entries: list[Entry], life: int, parents: tuple[int, ...], answer: int
 def _be_first(entries: list[Entry], life: int, answer: int) -> None:
     """Process 1: makes its surroundings, says that it is ready, and then waits for its caller's end.
 
-    Once the root is another nothing can be imported any more, not even what Python fetches by itself, such as a codec other than UTF-8.
+    Once the root is another nothing can be imported any more, not even what Python fetches by itself, such as a codec
+    other than UTF-8.
     """
     highest = last_capability()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever is left to process 1 is reaped by the kernel: wait(2), NOTES
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # whoever is left to process 1 is reaped by the kernel: wait(2), NOTES
     mounts.unshare(mounts.NEWNS | mounts.NEWUTS | mounts.NEWIPC | mounts.NEWNET)
     os.setsid()
     os.umask(0)
@@ -133,7 +158,9 @@ def _be_first(entries: list[Entry], life: int, answer: int) -> None:
     # What an ordinary container has, so that nobody in there can do to the machine what root could: capabilities(7).
     bound(_CAPABILITIES, highest)
     become(0, 0, None, Capabilities(_CAPABILITIES))
-    prctl(_SET_PDEATHSIG, signal.SIGKILL)  # the keeper's end is ours, though it be killed; last, for new credentials clear it
+    prctl(
+        _SET_PDEATHSIG, signal.SIGKILL
+    )  # the keeper's end is ours, though it be killed; last, for new credentials clear it
     os.write(answer, b"ready\n")
     os.close(answer)
     while os.read(life, 1):
@@ -163,7 +190,8 @@ def _proc(place: str) -> None:
 
 
 def _devices(place: str) -> None:
-    """The devices that every program counts on. Nodes can't be made in a user namespace: there the machine's own are mounted."""
+    """The devices that every program counts on. Nodes can't be made in a user namespace: there the machine's own are
+    mounted."""
     for name, (major, minor) in _DEVICES.items():
         node = f"{place}/{name}"
         try:
@@ -174,7 +202,9 @@ def _devices(place: str) -> None:
     os.mkdir(f"{place}/pts")
     os.mkdir(f"{place}/shm")
     os.chmod(f"{place}/shm", 0o1777)
-    mounts.mount("devpts", f"{place}/pts", "devpts", mounts.NOSUID | mounts.NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    mounts.mount(
+        "devpts", f"{place}/pts", "devpts", mounts.NOSUID | mounts.NOEXEC, "newinstance,ptmxmode=0666,mode=0620"
+    )
     for name, target in _LINKS.items():
         os.symlink(target, f"{place}/{name}")
 
@@ -199,8 +229,8 @@ def _detach(*wanted: int) -> None:
 
 
 def _rename() -> None:
-    """Takes a name, words and an environment of its own, instead of those that the fork copied from the caller: /proc/1/environ is
-    read inside, and by whoever enters."""
+    """Takes a name, words and an environment of its own, instead of those that the fork copied from the caller:
+    /proc/1/environ is read inside, and by whoever enters."""
     prctl(_SET_NAME, ctypes.c_char_p(NAME.encode()))
     with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()

@@ -1,8 +1,9 @@
-"""No engine at all: a container is a pid namespace other than ours, known by the processes in it. namespaces(7), pid_namespaces(7).
+"""No engine at all: a container is a pid namespace other than ours, known by the processes in it. namespaces(7),
+pid_namespaces(7).
 
-Its id is the namespace's inode number, its name what its first process calls itself. `pid:N` also finds what is no such container: any
-process that has a namespace of another kind of its own, such as one that `unshare --mount` started. Containers of engines are found like all
-others, by what the kernel knows of them, which is less than their engine does.
+Its id is the namespace's inode number, its name what its first process calls itself. `pid:N` also finds what is no such
+container: any process that has a namespace of another kind of its own, such as one that `unshare --mount` started.
+Containers of engines are found like all others, by what the kernel knows of them, which is less than their engine does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _MOST_IDS = 0xFFFFFFFE
 
 
 class KernelEngine:
-    """The `Engine` that reads /proc. It sees the processes that the caller may look at: root all, others their own (ptrace(2))."""
+    """The `Engine` that reads /proc. It sees the processes that the caller may look at: root all, others their own
+    (ptrace(2))."""
 
     name = "kernel"
     address = "this kernel"
@@ -62,7 +64,9 @@ class KernelEngine:
         try:
             return RootFiles(container.pid)
         except OSError as problem:
-            raise EngineError(f"the files of process {container.pid} can't be read ({problem.strerror}): run as root") from None
+            raise EngineError(
+                f"the files of process {container.pid} can't be read ({problem.strerror}): run as root"
+            ) from None
 
     def running(self, container: Container) -> bool:
         try:
@@ -72,8 +76,8 @@ class KernelEngine:
             return False
 
     def _with(self, pid: int) -> list[Container]:
-        """What the process is in: the container of its pid namespace; or the process alone, where it differs from that container's
-        first process, or lives in our own pid namespace, but in another namespace of some kind."""
+        """What the process is in: the container of its pid namespace; or the process alone, where it differs from that
+        container's first process, or lives in our own pid namespace, but in another namespace of some kind."""
         try:
             theirs = _namespaces(pid)
             owner = self._first(theirs["pid"], _foreign().get(theirs["pid"], []))
@@ -88,7 +92,8 @@ class KernelEngine:
         return [owner] if owner else []
 
     def _first(self, namespace: str, pids: list[int]) -> Container | None:
-        """The container whose namespace holds these processes: told by process 1 in it, or by the oldest that we may look at."""
+        """The container whose namespace holds these processes: told by process 1 in it, or by the oldest that we may
+        look at."""
         visible = []
         for pid in pids:
             try:
@@ -159,15 +164,17 @@ def _user(process: Process, status: dict[str, str]) -> str:
     ids = [int(status[name].split()[1]) for name in ("Uid", "Gid")]
     try:
         if _namespace(process.pid, "user") != _namespace(os.getpid(), "user"):
-            ids = [_inside(number, process.read(name)) for number, name in zip(ids, ("uid_map", "gid_map"), strict=True)]
+            ids = [
+                _inside(number, process.read(name)) for number, name in zip(ids, ("uid_map", "gid_map"), strict=True)
+            ]
     except OSError:
         pass  # not ours to look at; as seen from here is the best guess, and entering it will be refused anyway
     return "0" if ids == [0, 0] else f"{ids[0]}:{ids[1]}"
 
 
 def _inside(number: int, mapping: str) -> int:
-    """What an id of ours is inside, by lines of `INSIDE OURS LENGTH`: user_namespaces(7). One that isn't mapped stays as it is, which
-    for such a one is the overflow id."""
+    """What an id of ours is inside, by lines of `INSIDE OURS LENGTH`: user_namespaces(7). One that isn't mapped stays
+    as it is, which for such a one is the overflow id."""
     for line in mapping.splitlines():
         inside, ours, length = map(int, line.split())
         if ours <= number < ours + length and inside + number - ours <= _MOST_IDS:

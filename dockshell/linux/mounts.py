@@ -1,4 +1,5 @@
-"""Making namespaces and what is mounted in them: unshare(2), mount(2), umount2(2), pivot_root(2). Every call raises OSError."""
+"""Making namespaces and what is mounted in them: unshare(2), mount(2), umount2(2), pivot_root(2). Every call raises
+OSError."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def unmount(target: str) -> None:
 def change_root(directory: str) -> None:
     """Makes that mount point the root of this mount namespace, with nothing left of the former one.
 
-    The former root is stacked upon the new one and taken off again, so that no directory is needed for it: pivot_root(2), NOTES.
+    The former root is stacked upon the new one and taken off again, so that no directory is needed for it:
+    pivot_root(2), NOTES.
     """
     number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
