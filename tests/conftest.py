@@ -1,8 +1,9 @@
-"""The fixtures that everyone may use; what they build is in tests/world, what a run says at its end in tests/world/reporting.py.
+"""The fixtures that everyone may use; what they build is in tests/world, what a run says at its end in
+tests/world/reporting.py.
 
 - `world`, `docker`, `podman`, and `engine`, which runs a test on each of the two: real engines (tests/world).
-- `dockshell(*words, …)`: the real command, its output as bytes. `terminal(*words, …)`: the real command on a real pty (pexpect).
-"""
+- `dockshell(*words, …)`: the real command, its output as bytes. `terminal(*words, …)`: the real command on a real pty
+  (pexpect)."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pexpect
 import pytest
 
-from tests.world.leaks import leaks
 from tests.world import Peer, World
+from tests.world.leaks import leaks
 
 pytest_plugins = ["tests.world.reporting"]
 
@@ -58,12 +59,15 @@ def engine(request: pytest.FixtureRequest, world: World) -> Peer:
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A caller's environment with nothing in it of the person who runs the tests: an empty HOME, no DOCKER_*, no agent."""
+    """A caller's environment with nothing in it of the person who runs the tests: an empty HOME, no DOCKER_*, no
+    agent."""
     home = tmp_path_factory.mktemp("home")
     return {"HOME": str(home), "PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8"}
 
 
-def _merged(environment: Mapping[str, str], engine: Peer | None, env: Mapping[str, str | None] | None) -> dict[str, str]:
+def _merged(
+    environment: Mapping[str, str], engine: Peer | None, env: Mapping[str, str | None] | None
+) -> dict[str, str]:
     merged: dict[str, str | None] = {**environment, **({"DOCKER_HOST": engine.url} if engine else {}), **(env or {})}
     return {name: value for name, value in merged.items() if value is not None}
 
@@ -72,9 +76,8 @@ def _merged(environment: Mapping[str, str], engine: Peer | None, env: Mapping[st
 def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """dockshell(*words, input=None, env=None, engine=None, timeout=30): runs the real command to its end.
 
-    input: bytes for its stdin, None for an empty one. env: added to `environment`; None as a value takes a variable out. engine: the Peer
-    that DOCKER_HOST names.
-    """
+    input: bytes for its stdin, None for an empty one. env: added to `environment`; None as a value takes a variable
+    out. engine: the Peer that DOCKER_HOST names."""
 
     def run(
         *words: str | bytes,
@@ -84,16 +87,19 @@ def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.Completed
         timeout: float = 30,
     ) -> subprocess.CompletedProcess[bytes]:
         merged = _merged(environment, engine, env)
-        return subprocess.run([*COMMAND, *words], input=input or b"", env=merged, capture_output=True, timeout=timeout, check=False)
+        return subprocess.run(
+            [*COMMAND, *words], input=input or b"", env=merged, capture_output=True, timeout=timeout, check=False
+        )
 
     return run
 
 
 @pytest.fixture
-def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spawn]]:
-    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=15): starts the real command on a new pty of that many (rows,
-    columns) and returns the pexpect.spawn, which is closed after the test. Bytes go in and come out."""
-    spawned: list[pexpect.spawn] = []
+def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spawn[bytes]]]:
+    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=15): starts the real command on a new pty
+    of that many (rows, columns) and returns the pexpect.spawn, which is closed after the test. Bytes go in and come
+    out."""
+    spawned: list[pexpect.spawn[bytes]] = []
 
     def start(
         *words: str,
@@ -101,9 +107,11 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spaw
         env: Mapping[str, str | None] | None = None,
         engine: Peer | None = None,
         timeout: float = 15,
-    ) -> pexpect.spawn:
+    ) -> pexpect.spawn[bytes]:
         merged = _merged(environment, engine, env)
-        child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], *words], dimensions=dimensions, env=merged, timeout=timeout)
+        child: pexpect.spawn[bytes] = pexpect.spawn(
+            COMMAND[0], [*COMMAND[1:], *words], dimensions=dimensions, env=merged, timeout=timeout
+        )
         child.delaybeforesend = None
         spawned.append(child)
         return child
@@ -115,7 +123,8 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spaw
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test: the containers that it started are removed, and a process, thread or descriptor that it left in pytest fails it."""
+    """After every test: the containers that it started are removed, and a process, thread or descriptor that it left
+    behind in pytest fails it."""
     world = request.getfixturevalue("world") if "world" in request.fixturenames else None
     started = {peer: peer.started for peer in world.peers} if world else {}
     with leaks(lambda: world.pids if world else set()):

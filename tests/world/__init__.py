@@ -1,13 +1,14 @@
 """The real world that the tests run in: engines, images and containers, made from nothing and gone afterwards.
 
-`World` starts an engine when it is first asked for (a second each), makes an image at its first use (images.py says what is in each), and
-removes it all at the end. A run that was killed is cleaned up after by the next one (scratch.py).
+`World` starts an engine when it is first asked for (a second each), makes an image at its first use (images.py says
+what is in each), and removes it all at the end. A run that was killed is cleaned up after by the next one
+(scratch.py).
 
-- Docker: the engine that answers at DOCKER_HOST or the default socket; else, as root, a dockerd of the tests' own (own_docker.py).
+- Docker: the engine that answers at DOCKER_HOST or the default socket; else, as root, a dockerd of the tests' own
+  (own_docker.py).
 - Podman: as root a `podman system service` of the tests' own (own_podman.py).
 
-In a test: the fixtures `engine` (each of the two), `docker`, `podman` (conftest.py) give a `Peer` (peer.py).
-"""
+In a test: the fixtures `engine` (each of the two), `docker`, `podman` (conftest.py) give a `Peer` (peer.py)."""
 
 from __future__ import annotations
 
@@ -115,7 +116,14 @@ class World:
         self.need_root()
         daemon = start_podman(self.scratch)
         self._daemons.append(daemon)
-        return Peer("podman", daemon.url, podman_command(self.scratch), podman_environment(self.scratch), self.scratch, self._say)
+        return Peer(
+            "podman",
+            daemon.url,
+            podman_command(self.scratch),
+            podman_environment(self.scratch),
+            self.scratch,
+            self._say,
+        )
 
     @property
     def scratch(self) -> str:

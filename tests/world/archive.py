@@ -1,7 +1,8 @@
-"""Image archives: what `docker load` and `podman load` both read, written without any engine, so that both get the very same image.
+"""Image archives: what `docker load` and `podman load` both read, written without any engine, so that both get the
+very same image.
 
-Source: the image specification v1.2 of moby (manifest.json, a config, a tar per layer) and the OCI image configuration.
-"""
+Source: the image specification v1.2 of moby (manifest.json, a config, a tar per layer) and the OCI image
+configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ class Layer:
 
     def __init__(self) -> None:
         self._bytes = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._bytes, mode="w", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.open(fileobj=self._bytes, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def directory(self, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
         self._add(path, tarfile.DIRTYPE, mode, owner)
@@ -29,7 +30,9 @@ class Layer:
     def link(self, path: str, to: str) -> None:
         self._add(path, tarfile.SYMTYPE, 0o777, (0, 0), link=to)
 
-    def _add(self, path: str, kind: bytes, mode: int, owner: tuple[int, int], data: bytes = b"", link: str = "") -> None:
+    def _add(
+        self, path: str, kind: bytes, mode: int, owner: tuple[int, int], data: bytes = b"", link: str = ""
+    ) -> None:
         entry = tarfile.TarInfo(path.lstrip("/"))
         entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(data), link
         entry.uid, entry.gid = owner
@@ -62,7 +65,9 @@ def write_image(out: IO[bytes], reference: str, config: dict[str, Any], layers: 
     }
     image_bytes = json.dumps(image).encode()
     image_name = hashlib.sha256(image_bytes).hexdigest() + ".json"
-    manifest = [{"Config": image_name, "RepoTags": [f"{reference}:latest"], "Layers": [f"{d}/layer.tar" for d in digests]}]
+    manifest = [
+        {"Config": image_name, "RepoTags": [f"{reference}:latest"], "Layers": [f"{d}/layer.tar" for d in digests]}
+    ]
     with tarfile.open(fileobj=out, mode="w|") as archive:
         _add_bytes(archive, image_name, image_bytes)
         for digest, layer in zip(digests, layers, strict=True):

@@ -18,8 +18,8 @@ class Daemon:
     """A running engine: its process, its socket, its log."""
 
     def __init__(self, argv: list[str], directory: str, env: Mapping[str, str] | None = None) -> None:
-        """Starts argv, which is to listen at DIRECTORY/engine.sock, and waits for it. Raises RuntimeError with its log's tail if it ends or
-        does not answer within 30 s."""
+        """Starts argv, which is to listen at DIRECTORY/engine.sock, and waits for it. Raises RuntimeError with its
+        log's tail if it ends or does not answer within 30 s."""
         self.url = f"unix://{directory}/engine.sock"
         self._log = os.path.join(directory, "log")
         libc = ctypes.CDLL(None)

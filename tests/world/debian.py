@@ -1,7 +1,7 @@
-"""A real Debian for the `baseimage` image: debootstrap's work, cached as a tar, and on it a layout like baseimage-docker's.
+"""A real Debian for the `baseimage` image: debootstrap's work, cached as a tar, and on it a layout like
+baseimage-docker's.
 
-The cache is ${XDG_CACHE_HOME:-~/.cache}/dockshell-tests; a tar there is named after a hash of its recipe.
-"""
+The cache is ${XDG_CACHE_HOME:-~/.cache}/dockshell-tests; a tar there is named after a hash of its recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tests.world.unavailable import Unavailable
 _INCLUDE = "openssh-server,runit,procps,zsh,tmux"
 _FINISH = """
 set -e
-rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale /var/log/* /etc/ssh/ssh_host_*
+rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
+rm -rf /var/log/* /etc/ssh/ssh_host_*
 rm -rf /etc/service /etc/sv/ssh
 groupadd --gid 8377 docker_env
 groupadd --gid 2001 staff2
@@ -38,7 +39,8 @@ _FILES = {
 
 
 def baseimage_layer() -> Layer:
-    """What baseimage-docker adds: an init, a service for sshd that is switched off, the insecure key, the container's environment."""
+    """What baseimage-docker adds: an init, a service for sshd that is switched off, the insecure key, the container's
+    environment."""
     layer = Layer()
     for path in ("etc/my_init.d", "etc/service", "etc/service/sshd"):
         layer.directory(path)
@@ -55,8 +57,9 @@ def baseimage_layer() -> Layer:
 
 
 def debian_tarball(scratch: str, say: Callable[[str], None]) -> str:
-    """The path of the Debian's tar, made first where the cache lacks it. Raises Unavailable where it can't be made here."""
-    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    """The path of the Debian's tar, made first where the cache lacks it. Raises Unavailable where it can't be made
+    here."""
+    suite = _suite()
     key = hashlib.sha256("\n".join((suite, os.uname().machine, _INCLUDE, _FINISH)).encode()).hexdigest()[:16]
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dockshell-tests")
     path = os.path.join(cache, f"debian-{key}.tar")
@@ -70,13 +73,22 @@ def debian_tarball(scratch: str, say: Callable[[str], None]) -> str:
     partial = f"{path}.{os.getpid()}"
     try:
         _bootstrap(suite, root, scratch)
-        _run(["tar", "--numeric-owner", "--sort=name", "--exclude=./dev/*", "--exclude=./proc/*", "-C", root, "-cf", partial, "."])
+        leave = ["--exclude=./dev/*", "--exclude=./proc/*"]
+        _run(["tar", "--numeric-owner", "--sort=name", *leave, "-C", root, "-cf", partial, "."])
         os.replace(partial, path)
     finally:
         shutil.rmtree(root, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
     return path
+
+
+def _suite() -> str:
+    """This machine's release (os-release(5)); empty where it says none."""
+    try:
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    except OSError:
+        return ""
 
 
 def _bootstrap(suite: str, root: str, scratch: str) -> None:
@@ -93,11 +105,16 @@ def _bootstrap(suite: str, root: str, scratch: str) -> None:
 
 
 def _mirror(suite: str) -> tuple[str, list[str]]:
-    """The mirror and the components of the suite as this machine's apt has them configured (apt-get(8), indextargets)."""
+    """The mirror and the components of the suite as this machine's apt has them configured (apt-get(8),
+    indextargets)."""
     listing = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     targets = [line.split() for line in lines]
-    sites = [(site, component) for site, release, component in targets if release == suite and component in ("main", "universe")]
+    sites = [
+        (site, component)
+        for site, release, component in targets
+        if release == suite and component in ("main", "universe")
+    ]
     if not sites:
         raise Unavailable(f"apt is configured with no mirror of {suite}, which debootstrap needs")
     mirror = sites[0][0]

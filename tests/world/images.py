@@ -1,14 +1,15 @@
-"""The images of the tests' world. IMAGES names them; each is made on an engine at its first use, as `dockshell-test/NAME`.
+"""The images of the tests' world. IMAGES names them; each is made on an engine at its first use, as
+`dockshell-test/NAME`.
 
-- `busybox`    static busybox with all its applets in /bin; users root (shell /bin/sh) and app (1000); a first process that sleeps and
-               leaves at once on TERM.
-- `app`        busybox whose configuration says everything: USER app (1000:1000, supplementary groups staff2 2001 and video2 2002),
-               HOME /home/app, WORKDIR /srv/app, and an environment with blanks, quotes, an empty value and letters beyond ASCII;
-               run with a host name of its own.
-- `locked`     busybox with USER 65532, which has no entry; run with LOCKED: no capabilities, read-only, no new privileges, no network.
+- `busybox`    static busybox with all its applets in /bin; users root (shell /bin/sh) and app (1000); a first process
+               that sleeps and leaves at once on TERM.
+- `app`        busybox whose configuration says everything: USER app (1000:1000, supplementary groups staff2 2001 and
+               video2 2002), HOME /home/app, WORKDIR /srv/app, and an environment with blanks, quotes, an empty value
+               and letters beyond ASCII; run with a host name of its own.
+- `locked`     busybox with USER 65532, which has no entry; run with LOCKED: no capabilities, read-only, no new
+               privileges, no network.
 - `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
-- `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
-"""
+- `baseimage`  a real Debian laid out like baseimage-docker (debian.py)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ APP_ENV = (
     "PATH=/bin:/sbin:/usr/bin",
     "PLAIN=1",
     "SPACES=two  blanks ",
-    "QUOTES=it's \"quoted\" `here` $HOME \\n",
+    'QUOTES=it\'s "quoted" `here` $HOME \\n',
     "EMPTY=",
     "UNICODE=żółw 亀 🐢",
     "LINES=one\ntwo",
@@ -42,7 +43,8 @@ _GROUP = "root:x:0:\napp:x:1000:\nstaff2:x:2001:app\nvideo2:x:2002:root,app\n"
 
 @dataclass(frozen=True)
 class Image:
-    """How to make an image: layers(directory for them) → paths of tars; config: its configuration; options: what it is run with."""
+    """How to make an image: layers(directory for them) → paths of tars; config: its configuration; options: what it
+    is run with."""
 
     layers: Callable[[str, Callable[[str], None]], list[str]]
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -96,13 +98,22 @@ IMAGES: Mapping[str, Image] = {
     "busybox": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP}),
     "app": Image(
         _busybox_layer,
-        {"Env": list(APP_ENV), "Cmd": _SLEEP, "User": "app", "WorkingDir": "/srv/app", "Labels": {"dockshell.test": "app"}},
+        {
+            "Env": list(APP_ENV),
+            "Cmd": _SLEEP,
+            "User": "app",
+            "WorkingDir": "/srv/app",
+            "Labels": {"dockshell.test": "app"},
+        },
         ("--hostname", "apphost"),
     ),
     "locked": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP, "User": "65532"}, LOCKED),
     "static": Image(_static_layer, {"Env": ["PATH=/"], "Cmd": ["/busybox", "sleep", "100000"]}),
     "baseimage": Image(
         _baseimage_layers,
-        {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"], "Cmd": ["/sbin/my_init"]},
+        {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+            "Cmd": ["/sbin/my_init"],
+        },
     ),
 }

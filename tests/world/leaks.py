@@ -1,4 +1,5 @@
-"""Does a test leave something of its own in the process of pytest? Children, threads and descriptors are counted before and after."""
+"""Does a test leave something of its own in the process of pytest? Children, threads and descriptors are counted
+before and after."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def leaks(allowed: Callable[[], set[int]], grace: float = 1.0) -> Iterator[None]:
-    """Raises AssertionError where, after `grace` seconds, something is there at the end that was not at the beginning. allowed() gives the
-    processes that may stay."""
+    """Raises AssertionError where, after `grace` seconds, something is there at the end that was not at the
+    beginning. allowed() gives the processes that may stay."""
     before = _held()
     yield
     until = time.monotonic() + grace
@@ -56,6 +57,8 @@ def _descriptors() -> dict[int, str]:
 def _words(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().replace(b"\0", b" ").decode(errors="replace").strip() or "already ended, never waited for"
+            return (
+                file.read().replace(b"\0", b" ").decode(errors="replace").strip() or "already ended, never waited for"
+            )
     except OSError:
         return "gone"

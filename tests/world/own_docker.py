@@ -1,6 +1,6 @@
-"""dockerd, started by the tests: everything of it below one directory, a bridge of its own (so that it takes no other dockerd's docker0 away),
-and no rule in the machine's packet filter. Containers have addresses that this machine reaches, and published ports, but no way to
-the world outside."""
+"""dockerd, started by the tests: everything of it below one directory, a bridge of its own (so that it takes no other
+dockerd's docker0 away), and no rule in the machine's packet filter. Containers have addresses that this machine
+reaches, and published ports, but no way to the world outside."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def start_docker(scratch: str) -> Daemon:
     new_bridge(scratch, bridge)
     return Daemon(
         [
-            "dockerd", "--config-file", config, "--host", f"unix://{directory}/engine.sock", "--pidfile", f"{directory}/pid",
-            "--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec",
+            "dockerd", "--config-file", config, "--host", f"unix://{directory}/engine.sock",
+            "--pidfile", f"{directory}/pid", "--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec",
             "--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false",
         ],
         directory,

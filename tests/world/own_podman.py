@@ -1,8 +1,8 @@
 """`podman system service`, started by the tests with storage, state and network of its own.
 
-What it needed where it was tried (Podman 4.3): netavark for the network; runc, since crun refuses a machine with both cgroup versions mounted;
-and limits written down in a containers.conf, since Podman asks for more than a root without CAP_SYS_RESOURCE may give.
-"""
+What it needed where it was tried (Podman 4.3): netavark for the network; runc, since crun refuses a machine with both
+cgroup versions mounted; and limits written down in a containers.conf, since Podman asks for more than a root without
+CAP_SYS_RESOURCE may give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def podman_command(scratch: str) -> list[str]:
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []
     return [
         "podman", "--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp",
-        "--network-config-dir", f"{directory}/networks", "--cgroup-manager", "cgroupfs", "--events-backend", "file", *runtime,
+        "--network-config-dir", f"{directory}/networks", "--cgroup-manager", "cgroupfs",
+        "--events-backend", "file", *runtime,
     ]  # fmt: skip
 
 
@@ -55,11 +56,14 @@ def start_podman(scratch: str) -> Daemon:
 def remove_containers(scratch: str) -> None:
     """Removes all containers of the tests' Podman, running or not, with their networks and mounts."""
     env = {**os.environ, **podman_environment(scratch)}
-    subprocess.run([*podman_command(scratch), "rm", "--all", "--force", "--time", "0"], env=env, capture_output=True, check=False)
+    subprocess.run(
+        [*podman_command(scratch), "rm", "--all", "--force", "--time", "0"], env=env, capture_output=True, check=False
+    )
 
 
 def _limits() -> list[str]:
-    """The most that this process may give: its own hard limits. Podman itself first lowers its number of processes to pid_max."""
+    """The most that this process may give: its own hard limits. Podman itself first lowers its number of processes to
+    pid_max."""
     with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
         pid_max = int(file.read())
     most = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, pid_max)}

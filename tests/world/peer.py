@@ -1,4 +1,5 @@
-"""An engine of the tests' world and its own command: what dockshell is compared with, and what containers are made by."""
+"""An engine of the tests' world and its own command: what dockshell is compared with, and what containers are made
+by."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ _numbers = itertools.count(1)
 
 
 class Peer:
-    """name: `docker` or `podman`. url: its socket, as DOCKER_HOST wants it. cli: the words before those of its own command.
-    env: what that command needs on top of the environment."""
+    """name: `docker` or `podman`. url: its socket, as DOCKER_HOST wants it. cli: the words before those of its own
+    command. env: what that command needs on top of the environment."""
 
     def __init__(
         self, name: str, url: str, cli: Sequence[str], env: Mapping[str, str], scratch: str, say: Callable[[str], None]
@@ -35,15 +36,18 @@ class Peer:
     def sh(
         self, *words: str, check: bool = True, input: bytes | None = None, timeout: float = 60
     ) -> subprocess.CompletedProcess[bytes]:
-        """Runs the engine's own command with these words: `peer.sh("exec", name, "id")`. Raises AssertionError, with what the command said,
-        where it fails and check is on."""
+        """Runs the engine's own command with these words: `peer.sh("exec", name, "id")`. Raises AssertionError, with
+        what the command said, where it fails and check is on."""
         stdin = subprocess.DEVNULL if input is None else None
+        env = {**os.environ, **self.env}
+        argv = [*self.cli, *words]
         done = subprocess.run(
-            [*self.cli, *words], input=input, stdin=stdin, env={**os.environ, **self.env}, capture_output=True, timeout=timeout,
-            check=False,
-        )  # fmt: skip
+            argv, input=input, stdin=stdin, env=env, capture_output=True, timeout=timeout, check=False
+        )
         if check and done.returncode:
-            raise AssertionError(f"{self.name} {' '.join(words)} failed with {done.returncode}: {done.stderr.decode(errors='replace')}")
+            raise AssertionError(
+                f"{self.name} {' '.join(words)} failed with {done.returncode}: {done.stderr.decode(errors='replace')}"
+            )
         return done
 
     def ask(self, *words: str) -> str:
@@ -51,7 +55,8 @@ class Peer:
         return self.sh(*words).stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def image(self, name: str) -> str:
-        """The reference of an image of images.py, made first where the engine lacks it; any other name is returned as it is."""
+        """The reference of an image of images.py, made first where the engine lacks it; any other name is returned as
+        it is."""
         if name not in IMAGES:
             return name
         reference = f"dockshell-test/{name}"
@@ -63,7 +68,8 @@ class Peer:
         return reference
 
     def import_image(self, reference: str, layer: str, config: Mapping[str, Any]) -> str:
-        """Makes an image of one layer (the path of a tar, see archive.Layer.write) and a configuration; returns the reference."""
+        """Makes an image of one layer (the path of a tar, see archive.Layer.write) and a configuration; returns the
+        reference."""
         self._load(lambda out: write_image(out, reference, dict(config), [layer]))
         self._images.add(reference)
         return reference
@@ -85,8 +91,8 @@ class Peer:
             raise RuntimeError(f"{self.name} load failed: {said}")
 
     def run(self, image: str, *command: str, name: str | None = None, options: Sequence[str] = ()) -> str:
-        """Starts a container in the background with the image's own options (images.py) and these; returns its name. It is removed after
-        the test at the latest."""
+        """Starts a container in the background with the image's own options (images.py) and these; returns its name.
+        It is removed after the test at the latest."""
         name = name or f"dsh-{os.getpid()}-{next(_numbers)}"
         of_image = IMAGES[image].options if image in IMAGES else ()
         self._containers.append(name)
@@ -94,8 +100,8 @@ class Peer:
         return name
 
     def shared(self, image: str) -> str:
-        """The name of a container of the image that all tests share and leave as they found it; for `baseimage` with sshd and the insecure
-        key."""
+        """The name of a container of the image that all tests share and leave as they found it; for `baseimage` with
+        sshd and the insecure key."""
         if image not in self._shared:
             name = self.baseimage() if image == "baseimage" else self.run(image)
             self._containers.remove(name)

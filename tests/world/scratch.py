@@ -1,8 +1,7 @@
 """A run's own directory, and what a run that was killed left behind.
 
-Each run has ${TMPDIR:-/tmp}/dockshell-tests-UID/PID.STARTTIME. One whose process is gone was killed: its processes are ended, its mounts,
-bridges and cgroups removed, the directory deleted. So a setup can always start again.
-"""
+Each run has ${TMPDIR:-/tmp}/dockshell-tests-UID/PID.STARTTIME. One whose process is gone was killed: its processes
+are ended, its mounts, bridges and cgroups removed, the directory deleted. So a setup can always start again."""
 
 from __future__ import annotations
 
@@ -20,7 +19,8 @@ _ENGINES = (b"dockerd", b"containerd", b"conmon", b"podman")
 
 
 def make_scratch() -> str:
-    """Makes this run's directory, after removing those of runs that are dead. Raises RuntimeError where someone else owns the place."""
+    """Makes this run's directory, after removing those of runs that are dead. Raises RuntimeError where someone else
+    owns the place."""
     base = os.path.join(tempfile.gettempdir(), f"dockshell-tests-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         os.mkdir(base, 0o700)
@@ -60,7 +60,8 @@ def ip(*words: str, check: bool = True) -> None:
 
 
 def new_bridge(scratch: str, name: str) -> str:
-    """Makes a network bridge in a private /24 that is still free, notes it in the scratch directory, and returns the address it got."""
+    """Makes a network bridge in a private /24 that is still free, notes it in the scratch directory, and returns the
+    address it got."""
     with open("/proc/net/route", encoding="ascii") as file:
         used = {int(line.split()[1], 16).to_bytes(4, "little")[:3] for line in file.read().splitlines()[1:]}
     third = next(n for n in ((os.getpid() + i) % 250 for i in range(250)) if bytes((172, 29, n)) not in used)
@@ -78,7 +79,7 @@ def note_bridge(scratch: str, name: str) -> None:
 
 def _bridges(path: str) -> set[str]:
     """The bridges of this run: those noted, and those of networks that its dockerd knew."""
-    found = set()
+    found: set[str] = set()
     for name, pattern in (("bridges", rb"(\w+)"), ("docker/data/network/files/local-kv.db", rb"\b(br-[0-9a-f]{12})\b")):
         with contextlib.suppress(OSError), open(os.path.join(path, name), "rb") as file:
             found.update(match.decode() for match in re.findall(pattern, file.read()))

@@ -1,4 +1,5 @@
-"""What the machine lacks. Raised inside a test it skips that test with its reason; CI turns that into a failure (reporting.py)."""
+"""What the machine lacks. Raised inside a test it skips that test with its reason; CI turns that into a failure
+(reporting.py)."""
 
 from __future__ import annotations
 
