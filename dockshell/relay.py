@@ -32,6 +32,10 @@ def relay(session: Session, *, terminal: bool, input: bool) -> int:
     return _Relay(session, terminal, input).run()
 
 
+class _Left(Exception):
+    """We were told to end by a signal that can't be passed on; its number."""
+
+
 class _Relay:
     def __init__(self, session: Session, terminal: bool, input: bool) -> None:
         self._session = session
@@ -39,7 +43,6 @@ class _Relay:
         self._reading = input
         self._pending = b""
         self._closed: set[int] = set()
-        self._left = False  # has our reader left, and the command can't be told?
 
     def run(self) -> int:
         session = self._session
@@ -51,6 +54,8 @@ class _Relay:
                     session.resize(terminals.size(0))
                     return self._loop()
             return self._loop()
+        except _Left as left:
+            return 128 + int(left.args[0])
         finally:
             for number, handler in restore:
                 signal.signal(number, handler)
@@ -58,8 +63,6 @@ class _Relay:
     def _loop(self) -> int:
         session = self._session
         while ready := session.ready:
-            if self._left:
-                return 128 + signal.SIGPIPE
             poller = poll()
             for descriptor in ready:
                 poller.register(descriptor, POLLIN)
@@ -105,14 +108,20 @@ class _Relay:
         except BrokenPipeError:
             # Whoever read our output left. A local command would now get SIGPIPE at its next write; so does this one.
             self._closed.add(stream)
-            self._left = not self._session.signal(signal.SIGPIPE)
+            self._forward(signal.SIGPIPE)
+
+    def _forward(self, number: int) -> None:
+        """To the command; where this route can't, it is we who end, as any program would. Also called by handlers, which
+        run between two steps of the loop and whose exceptions come up from there."""
+        if not self._session.signal(number):
+            raise _Left(number)
 
     def _listen(self) -> list[tuple[int, Any]]:
         """Forwards signals and sizes for as long as the session runs → what to restore."""
         session = self._session
 
         def forward(number: int, frame: FrameType | None) -> None:
-            session.signal(number)
+            self._forward(number)
 
         def adopt(number: int, frame: FrameType | None) -> None:
             session.resize(terminals.size(0))

@@ -50,7 +50,7 @@ class Session(Protocol):
         """The caller's terminal has this size now."""
 
     def signal(self, number: int) -> bool:
-        """Sends a signal to the command. True if that was possible on this route."""
+        """Sends a signal to the command. False where this route can't; True also for a command that has just ended."""
 
     def wait(self) -> int:
         """The exit code: the command's own, or 128 + the signal that ended it. Only once `ready` is empty."""

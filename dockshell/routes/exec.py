@@ -275,6 +275,8 @@ class ExecSession:
 
     def signal(self, number: int) -> bool:
         """By the host's number of the command, where the engine's processes are ours to signal."""
+        if self._ended:
+            return True
         leader = self._leader()
         if leader is None:
             return False

@@ -332,7 +332,7 @@ class NsenterSession:
             terminals.resize(self._master, size)
 
     def signal(self, number: int) -> bool:
-        return self._code is None and self._kept.signal(number)
+        return self._code is not None or self._kept.signal(number)
 
     def wait(self) -> int:
         return 137 if self._code is None else self._code
