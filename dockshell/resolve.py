@@ -97,6 +97,6 @@ def _missing(target: Target, asked: list[Engine]) -> str:
 
 
 def _names(containers: list[Container]) -> str:
-    named = [f"{printable(each.name)} ({each.short})" for each in containers[:_NAMED]]
+    named = [f"{printable(each.name)} ({printable(each.short)})" for each in containers[:_NAMED]]
     more = f" and {len(containers) - _NAMED} more" if len(containers) > _NAMED else ""
     return ", ".join(named) + more

@@ -1,4 +1,5 @@
-"""An engine that tells what a test wants it to tell: Docker's listing over HTTP on a unix socket, with any names, labels and images in it."""
+"""An engine that tells what a test wants it to tell: Docker's listing over HTTP on a unix socket, with any names,
+labels and images in it."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def listed(
 
 
 class Impostor:
-    """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; silent: it never answers."""
+    """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; silent: it
+    never answers."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], *, silent: bool = False) -> None:
         self.rows = list(rows)
@@ -79,7 +81,7 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
                 ended.wait()
                 return
             path, _, query = self.path.partition("?")
-            rows = impostor.rows if "all=1" in query else [row for row in impostor.rows if row["State"] != "exited"]
+            rows = [row for row in impostor.rows if "all=1" in query or row["State"] != "exited"]
             body = b"OK" if path == "/_ping" else json.dumps(rows).encode()
             self.send_response(200)
             self.send_header("Server", "Docker/0")

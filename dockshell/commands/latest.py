@@ -21,7 +21,7 @@ __all__ = ["found", "run", "teller"]
 
 def run(arguments: Arguments) -> int:
     """Prints twelve characters of the id, as `docker ps -lq` does."""
-    print(found(arguments).short)
+    print(printable(found(arguments).short))
     return 0
 
 
@@ -30,8 +30,8 @@ def found(arguments: Arguments) -> Container:
     target = parse(arguments.words[0]) if arguments.words else LATEST
     tell = teller(arguments)
     container = resolve_running(target, Place(arguments.text("host"), arguments.text("context")), tell)
-    name = printable(container.name)
-    tell(f"container: {name} ({container.short}) of {container.engine.name} at {container.engine.address}")
+    name, short = printable(container.name), printable(container.short)
+    tell(f"container: {name} ({short}) of {container.engine.name} at {container.engine.address}")
     if target.kind == "latest" and (newer := newer_but_not_running(container)):
         _say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
     return container

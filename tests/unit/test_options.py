@@ -1,0 +1,226 @@
+"""The words of a command line: docker's own notation, and where the options end."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockshell import options
+from dockshell.errors import UsageError
+from dockshell.options import OPTIONS, VERBS, parse, usage
+
+_SWITCHES = {"i": "interactive", "t": "tty", "T": "no_tty", "d": "detach", "n": "no_input", "v": "verbose"}
+_VALUES = {"u": "user", "w": "workdir", "H": "host", "c": "context"}
+_WORD = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)
+_VALUE = _WORD.filter(lambda word: not word.startswith("="))
+_VERBS = [*VERBS, *options.DROPINS]
+
+
+def _words(verb: options.Verb) -> list[str]:
+    return ["web", "true"][: max(verb.least, 0)]
+
+
+@given(st.lists(st.sampled_from(sorted(_SWITCHES)), min_size=1, unique=True))
+def test_switches_may_stand_together(letters: list[str]) -> None:
+    """`-itd` means what `-i -t -d` means, in any order."""
+    together = parse(["exec", "-" + "".join(letters), "web", "true"])
+    apart = parse(["exec", *("-" + letter for letter in letters), "web", "true"])
+    assert together.said == apart.said == {_SWITCHES[letter]: True for letter in letters}
+    assert together.words == ["web", "true"]
+
+
+@given(st.sampled_from(sorted(_VALUES)), _VALUE.filter(bool))
+def test_a_value_is_the_same_in_every_notation(letter: str, value: str) -> None:
+    """`-u app`, `-uapp`, `-u=app`, `--user app` and `--user=app` say one thing, whatever the value looks like."""
+    long = "--" + _VALUES[letter]
+    notations = [
+        ["-" + letter, value],
+        [f"-{letter}{value}"],
+        [f"-{letter}={value}"],
+        [long, value],
+        [f"{long}={value}"],
+    ]
+    for words in notations:
+        arguments = parse(["exec", *words, "web", "true"])
+        assert arguments.said == {_VALUES[letter]: value}, words
+        assert arguments.words == ["web", "true"]
+
+
+@given(st.lists(st.sampled_from(["i", "t", "n"]), unique=True), _VALUE.filter(bool))
+def test_a_group_of_switches_may_end_in_a_value(letters: list[str], value: str) -> None:
+    """`-itu app` and `-ituapp`: the first letter that takes a value takes the rest of the word, or the next word."""
+    group = "-" + "".join(letters) + "u"
+    for words in ([group, value], [group + value], [f"{group}={value}"]):
+        arguments = parse(["exec", *words, "web", "true"])
+        assert arguments.text("user") == value
+        assert all(arguments.on(_SWITCHES[letter]) for letter in letters)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["-e {}", "-e{}", "-e={}", "--env {}", "--env={}"]), _VALUE.filter(bool))))
+def test_a_repeatable_option_keeps_all_its_values_in_order(given: list[tuple[str, str]]) -> None:
+    """`-e A=1 --env=B=2 -eC`: every notation adds to the same list."""
+    words: list[str] = []
+    for notation, value in given:
+        option, blank, _ = notation.partition(" ")
+        words += [option, value] if blank else [option.format(value)]
+    assert parse(["exec", *words, "web", "true"]).texts("env") == [value for _, value in given]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "truth"), [("true", True), ("1", True), ("T", True), ("false", False), ("0", False)]
+)
+@pytest.mark.parametrize(("option", "field"), [("--tty", "tty"), ("-t", "tty"), ("--interactive", "interactive")])
+def test_a_switch_may_be_set_either_way(option: str, field: str, spelling: str, truth: bool) -> None:
+    """`--tty=false`, as docker's switches take it."""
+    assert parse(["exec", f"{option}={spelling}", "web", "true"]).on(field) is truth
+
+
+def test_a_switch_takes_no_other_value() -> None:
+    """`--tty=maybe` is wrong usage, and said so."""
+    with pytest.raises(UsageError, match="--tty is a switch"):
+        parse(["exec", "--tty=maybe", "web", "true"])
+
+
+@given(st.lists(_WORD, min_size=1))
+def test_every_word_after_target_is_the_commands(command: list[str]) -> None:
+    """Options stand before TARGET: what follows it, be it `-u`, `--help` or `-l`, is passed on as it is."""
+    arguments = parse(["exec", "-t", "web", *command]) if command != ["--"] else None
+    if arguments:
+        expected = command[1:] if command[0] == "--" else command
+        assert arguments.words == ["web", *expected]
+        assert arguments.said == {"tty": True}
+
+
+@given(st.lists(_WORD, min_size=1, max_size=4))
+def test_a_double_dash_before_the_command_belongs_to_nobody(command: list[str]) -> None:
+    """`exec web -- CMD` runs CMD, and a second `--` is the command's own."""
+    assert parse(["exec", "web", "--", *command]).words == ["web", *command]
+    assert parse(["exec", "--", "web", "--", *command]).words == ["web", *command]
+    assert parse(["exec", "web", "--", "--", *command]).words == ["web", "--", *command]
+
+
+@pytest.mark.parametrize("spelling", ["-l", "--latest"])
+def test_latest_in_targets_place(spelling: str) -> None:
+    """`exec -l CMD` is about the newest container; after TARGET, -l is the command's, and no other verb takes it."""
+    assert parse(["exec", "-t", spelling, "ls", "-l"]).words == ["@latest", "ls", "-l"]
+    assert parse(["exec", spelling, "--", "ls"]).words == ["@latest", "ls"]
+    assert parse(["exec", "web", "ls", spelling]).words == ["web", "ls", spelling]
+    with pytest.raises(UsageError):
+        parse(["shell", spelling])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-H unix:///x exec -it web true",
+        "--host=unix:///x exec -it web true",
+        "-Hunix:///x exec -it web true",
+        "exec -H unix:///x -it web true",
+    ],
+)
+def test_options_may_stand_before_the_verb(line: str) -> None:
+    """As in `docker -H HOST exec …`."""
+    arguments = parse(line.split())
+    assert (arguments.verb, arguments.words, arguments.text("host")) == ("exec", ["web", "true"], "unix:///x")
+    assert arguments.on("tty") and arguments.on("interactive")
+
+
+@pytest.mark.parametrize(
+    "line", ["", "web", "-u app web", "shell web", "-v shell -u app web", "-- exec", "shell -- ls"]
+)
+def test_without_a_verb_it_is_a_shell(line: str) -> None:
+    """A bare TARGET opens a login shell; after `--` no word is a verb, so a container may be called `exec`."""
+    assert parse(line.split()).verb == "shell"
+    assert parse(line.split()).words == line.split()[-1:] * (line != "")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("web ls", "dockshell exec web ls"),
+        ("exec web", "usage: dockshell exec"),
+        ("exec", "usage: dockshell exec"),
+        ("exec --nonsense web true", "no option --nonsense"),
+        ("exec -itq web true", "no option -q"),
+        ("exec -u", "-u needs a value"),
+        ("exec --env-file", "--env-file needs a value"),
+        ("ls -t", "ls has no option -t"),
+        ("shell -d web", "shell has no option -d"),
+        ("init", "usage: dockshell init"),
+        ("ip web api", "usage: dockshell ip"),
+    ],
+)
+def test_wrong_usage_says_what_would_be_right(line: str, says: str) -> None:
+    """Words that don't fit together are a UsageError (exit code 2) that names the right ones."""
+    with pytest.raises(UsageError, match=re.escape(says)):
+        parse(line.split())
+
+
+@given(st.lists(_WORD))
+def test_any_words_are_parsed_or_refused(words: list[str]) -> None:
+    """No words at all bring the parser down: they are understood, or a UsageError of printable text."""
+    try:
+        parse(words)
+    except UsageError as error:
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("verb", _VERBS)
+def test_help_is_short(verb: str) -> None:
+    """A verb's help fits a screen of 80 by 28 and shows what may follow, its options and an example."""
+    text = usage(verb)
+    assert text.startswith(("usage: dockshell ", "usage: docker-"))
+    assert len(text.splitlines()) <= 28
+    assert "\nexample: " in text
+
+
+@pytest.mark.parametrize("verb", _VERBS)
+def test_every_option_that_help_shows_is_taken(verb: str) -> None:
+    """Each spelling in the table, with its value if it has one, parses for that verb and is kept under its name."""
+    table = usage(verb).partition("options:\n")[2].partition("\n\nexample")[0].splitlines()
+    assert table
+    known = {**VERBS, **options.DROPINS}[verb]
+    for row in table:
+        spelled = re.split(r"\s{2,}", row.strip())[0]
+        names = re.findall(r"(?<!\S)--?[A-Za-z][a-z-]*", spelled)
+        value = spelled.rpartition(" ")[2] if not spelled.rpartition(" ")[2].startswith("-") else ""
+        for name in names:
+            words = [name, *(["value"] if value else []), *_words(known)]
+            arguments = parse(words, verb) if verb in options.DROPINS else parse([verb, *words])
+            found = options.option(name)
+            assert found and bool(found.value) == bool(value)
+            assert arguments.said == {found.field: ["value"] if found.many else ("value" if value else True)}
+            assert found.help in row
+
+
+@pytest.mark.parametrize("verb", _VERBS)
+def test_every_option_that_a_verb_takes_is_shown(verb: str) -> None:
+    """None is hidden from help but those that are there for docker's sake."""
+    known = {**VERBS, **options.DROPINS}[verb]
+    for each in OPTIONS:
+        assert (each.names[0] in usage(verb)) == (each.field in known.options) or each.hidden or len(each.names[0]) == 2
+
+
+@pytest.mark.parametrize("verb", _VERBS)
+def test_the_example_in_help_parses(verb: str) -> None:
+    """What help shows as an example is a line of that verb that is accepted as it stands."""
+    example = usage(verb).rpartition("example: ")[2]
+    if verb in options.DROPINS:
+        program, *words = shlex.split(example.replace("`dl`", "4711"))
+        assert program == verb
+        assert parse(words, verb).words
+        return
+    line = re.search(r"dockshell [^`\")]+", example)
+    assert line
+    assert parse(shlex.split(line[0])[1:]).verb == verb
+
+
+def test_the_whole_help_names_every_verb() -> None:
+    """`dockshell --help` leads to each verb and none of the hidden ones."""
+    for verb in VERBS:
+        assert f"dockshell {verb} " in usage()
+    assert not any(verb in usage() for verb in options.HIDDEN)

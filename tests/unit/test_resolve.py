@@ -1,0 +1,200 @@
+"""From a Target to one container, over engines that only pretend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning
+from dockshell.model import Container, Target
+from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running
+from dockshell.target import LATEST, fits, parse
+from tests.impostor import Impostor, listed
+
+_COMPOSE = "com.docker.compose."
+
+
+class _Engine:
+    """An engine with these containers, or one that fails with these words."""
+
+    api = None
+
+    def __init__(self, *containers: dict[str, Any], name: str = "docker", failure: str = "") -> None:
+        self.name = name
+        self.address = f"unix:///{name}.sock"
+        self.failure = failure
+        self.asked = 0
+        owner: Any = self
+        self.containers = [Container(engine=owner, **{"id": each["name"] * 20, **each}) for each in containers]
+
+    def find(self, target: Target) -> list[Container]:
+        self.asked += 1
+        if self.failure:
+            raise EngineError(self.failure)
+        if target.kind == "latest":
+            return [each for each in self.containers if each.state == "running"][:1]
+        return fits(target, self.containers)
+
+    def all(self) -> list[Container]:
+        return self.containers
+
+
+class _Engines(Place):
+    def __init__(self, *engines: _Engine) -> None:
+        super().__init__()
+        self.known = engines
+
+    def engines(self, target: Target) -> Iterator[Any]:
+        return iter([each for each in self.known if target.engine in ("", each.name)])
+
+
+def _named(*names: str, **facts: Any) -> list[dict[str, Any]]:
+    return [{"name": name, **facts} for name in names]
+
+
+def _service(service: str, *numbers: int, state: str = "running") -> list[dict[str, Any]]:
+    project, _, name = service.partition("/")
+    return [
+        {
+            "name": f"{project}-{name}-{number}",
+            "state": state,
+            "labels": {
+                _COMPOSE + "project": project,
+                _COMPOSE + "service": name,
+                _COMPOSE + "container-number": str(number),
+            },
+        }
+        for number in numbers
+    ]
+
+
+def _found(words: str, *engines: _Engine) -> str:
+    return resolve(parse(words), _Engines(*engines)).name
+
+
+def test_the_one_that_fits_is_found() -> None:
+    """A name, its beginning, a service, a project's service and a replica all lead to their container."""
+    engine = _Engine(*_named("web", "database"), *_service("shop/cart", 1), *_service("blog/page", 1, 2))
+    assert _found("web", engine) == "web"
+    assert _found("data", engine) == "database"
+    assert _found("cart", engine) == "shop-cart-1"
+    assert _found("shop/cart", engine) == "shop-cart-1"
+    assert _found("page:2", engine) == "blog-page-2"
+    assert _found("@latest", engine) == "web"
+
+
+def test_two_of_one_rank_are_an_error_that_names_both() -> None:
+    """Nobody is entered by chance: both are named, with the ids that tell them apart."""
+    with pytest.raises(Ambiguous) as caught:
+        _found("we", _Engine(*_named("web", "west", "api")))
+    assert "web (webwebwebweb)" in str(caught.value)
+    assert "west (westwestwest)" in str(caught.value)
+    assert "api" not in str(caught.value)
+
+
+def test_an_error_names_no_endless_list() -> None:
+    """Of many that fit, some are named, and the number of the others."""
+    with pytest.raises(Ambiguous, match="and 15 more"):
+        _found("web", _Engine(*_named(*(f"web-{number}" for number in range(20)))))
+
+
+def test_two_services_of_one_name_need_their_project() -> None:
+    """`web` in two projects is ambiguous, `shop/web` is not."""
+    engine = _Engine(*_service("shop/web", 1), *_service("blog/web", 1))
+    with pytest.raises(Ambiguous, match=r"shop-web-1.*blog-web-1"):
+        _found("web", engine)
+    assert _found("shop/web", engine) == "shop-web-1"
+
+
+def test_a_better_rank_ends_the_doubt() -> None:
+    """An exact name is never ambiguous with longer ones."""
+    assert _found("web", _Engine(*_named("web-1", "web", "web-2"))) == "web"
+
+
+def test_nothing_found_names_the_nearest() -> None:
+    """A slip of the fingers is recognised."""
+    with pytest.raises(NotFound, match=r"no container fits databse .*did you mean database \(") as caught:
+        _found("databse", _Engine(*_named("database", "zzz")))
+    assert "zzz" not in str(caught.value)
+
+
+def test_nothing_near_names_what_runs() -> None:
+    """Where nothing is near, what does run is named, and where was looked."""
+    with pytest.raises(NotFound, match=r"docker at unix:///docker.sock.*running are web \(") as caught:
+        _found("qqqqq", _Engine(*_named("web"), *_named("old", state="exited")))
+    assert "old" not in str(caught.value)
+    with pytest.raises(NotFound, match="none is running"):
+        _found("qqqqq", _Engine())
+
+
+def test_no_container_at_all() -> None:
+    """Without TARGET and without a running container, the error says so."""
+    with pytest.raises(NotFound, match="no container is running"):
+        resolve(LATEST, _Engines(_Engine(*_named("old", state="exited"))))
+
+
+def test_hostile_names_are_spelled_out() -> None:
+    """An error never carries a container's control characters to the terminal."""
+    with pytest.raises(NotFound) as caught:
+        _found("web", _Engine(*_named("\x1b[31mx\n")))
+    assert str(caught.value).isprintable()
+
+
+def test_stopped_ones_count_only_if_none_runs() -> None:
+    """The replica that runs is meant, not the one that ended; where all ended, the error says that it isn't running."""
+    both = _Engine(*_service("shop/web", 1, state="exited"), *_service("shop/web", 2))
+    assert _found("web", both) == "shop-web-2"
+    with pytest.raises(NotRunning, match="shop-web-1 is not running"):
+        resolve_running(parse("web"), _Engines(_Engine(*_service("shop/web", 1, state="exited"))))
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [
+        ("exited", "`podman start web`"),
+        ("created", "`podman start web`"),
+        ("paused", "`podman unpause web`"),
+        ("restarting", "`podman logs web`"),
+    ],
+)
+def test_what_does_not_run_comes_with_its_remedy(state: str, remedy: str) -> None:
+    """Each state that can't be entered names the command, of the right engine, that helps."""
+    with pytest.raises(NotRunning, match=remedy):
+        resolve_running(parse("web"), _Engines(_Engine(*_named("web", state=state), name="podman")))
+
+
+def test_engines_are_asked_in_turn() -> None:
+    """The first engine in which it is found has it; those behind it aren't asked."""
+    first, second, third = _Engine(*_named("a")), _Engine(*_named("b")), _Engine(*_named("b"))
+    assert resolve(parse("b"), _Engines(first, second, third)) is second.containers[0]
+    assert (first.asked, second.asked, third.asked) == (1, 1, 0)
+
+
+def test_a_pinned_engine_is_the_only_one_asked() -> None:
+    """`podman://web` is never looked for in Docker."""
+    docker, podman = _Engine(*_named("web")), _Engine(*_named("web"), name="podman")
+    assert resolve(parse("podman://web"), _Engines(docker, podman)).engine is podman
+    assert docker.asked == 0
+
+
+def test_an_engine_that_fails_does_not_hide_the_others() -> None:
+    """The failure is told (-v shows it), and the next engine asked; only when none answers is it the error."""
+    told: list[str] = []
+    broken, good = _Engine(failure="broken: mend it"), _Engine(*_named("web"))
+    assert resolve(parse("web"), _Engines(broken, good), told.append).name == "web"
+    assert told == ["broken: mend it"]
+    with pytest.raises(EngineError, match="broken: mend it"):
+        resolve(parse("web"), _Engines(broken))
+
+
+@pytest.mark.parametrize(("state", "newer"), [("exited", "late"), ("created", "late"), ("running", None)])
+def test_a_newer_one_that_does_not_run_is_noticed(state: str, newer: str | None) -> None:
+    """The newest container of all, if it isn't the newest that runs, is known, so that a line can say so."""
+    rows = [listed("late", state=state, age=10), listed("early", age=60)]
+    with Impostor(rows).serving() as engine:
+        place = Place(engine.url)
+        early = next(each for each in next(iter(place.engines(LATEST))).all() if each.name == "early")
+        found = newer_but_not_running(early)
+    assert (found.name if found else None) == newer
