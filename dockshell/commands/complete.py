@@ -170,7 +170,7 @@ def _values(option: options.Option | None, start: str) -> Iterator[tuple[str, st
     elif field == "context":
         from dockshell.engines import contexts
 
-        yield from ((name, "") for name in ("default", *contexts._names()) if _safe(name))
+        yield from ((name, "") for name in ("default", *contexts.names()) if _safe(name))
     elif field == "host":
         yield from (("unix://", "a socket"), ("tcp://", "host:port"), ("ssh://", "user@host"))
     elif field == "env" and start:

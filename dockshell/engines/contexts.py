@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["current", "endpoint", "tls_of_environment"]
+__all__ = ["current", "endpoint", "names", "tls_of_environment"]
 
 
 def current() -> str:
@@ -38,7 +38,7 @@ def endpoint(name: str, said: str) -> tuple[str, Tls | None]:
     key = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     path = os.path.join(configuration(), "contexts", "meta", key, "meta.json")
     if not os.path.exists(path):
-        known = ", ".join(["default", *_names()])
+        known = ", ".join(["default", *names()])
         raise EngineError(f"{said} names {printable(name)!r}, but there is no such context: choose one of {known}")
     try:
         facts = _json(path)["Endpoints"]["docker"]
@@ -66,7 +66,7 @@ def _certificates(folder: str, *, verify: bool) -> Tls:
     return Tls(ca, cert, key, verify)
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
     """The contexts on file. A broken one has no name to be chosen by."""
     meta = os.path.join(configuration(), "contexts", "meta")
     found = []
