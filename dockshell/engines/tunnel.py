@@ -20,10 +20,11 @@ from dockshell.errors import EngineError, printable
 __all__ = ["connect", "words"]
 
 _PATIENCE = 2.0  # seconds for an ssh whose connection has ended to end too
+_HELLO = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
 
 
 def connect(address: str, timeout: float) -> Connection:
-    """A connection through an ssh that has been started; whether it gets there shows with the first answer. Raises EngineError."""
+    """A connection through an ssh, over which the engine has answered once. Raises EngineError, with what ssh said."""
     argv = words(address, timeout)
     ours, theirs = socket.socketpair()
     ours.settimeout(timeout)
@@ -37,7 +38,25 @@ def connect(address: str, timeout: float) -> Connection:
         raise EngineError(f"{printable(address)} needs OpenSSH's `ssh`, which {reason}: install it, or name the engine otherwise") from error
     finally:
         theirs.close()
-    return Connection(ours, _Ssh(process, complaints))
+    connection = Connection(ours, _Ssh(process, complaints))
+    try:
+        connection.sendall(_HELLO)
+        _skip_head(connection)
+    except OSError as error:
+        reason = "it took too long" if isinstance(error, TimeoutError) else connection.why()
+        connection.close()
+        raise EngineError(f"no engine answers at {printable(address)}: {reason}") from error
+    return connection
+
+
+def _skip_head(connection: Connection) -> None:
+    """An answer to HEAD has nothing but a head (RFC 9110, 9.3.2). Read byte by byte, it leaves nothing of what follows in a buffer."""
+    tail = b""
+    while tail != b"\r\n\r\n":
+        byte = connection.recv(1)
+        if not byte:
+            raise ConnectionAbortedError("it closed the connection")
+        tail = tail[-3:] + byte
 
 
 def words(address: str, timeout: float) -> list[str]:
@@ -54,7 +73,7 @@ def words(address: str, timeout: float) -> list[str]:
         raise EngineError(f"{printable(address)} is no engine's address: ssh://[USER@]HOST[:PORT] is one, without a password")
     # The case of a host's name matters for ssh_config's Host patterns, and urlsplit lowers it.
     host = next((each for each in _spellings(parts.netloc) if each.lower() == host), host)
-    argv = ["ssh", "-T", "-o", f"ConnectTimeout={max(1, int(timeout))}", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
+    argv = ["ssh", "-T", "-o", f"ConnectTimeout={max(1, int(timeout) - 1)}", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
     argv += ["-l", user] if user else []
     argv += ["-p", str(port)] if port else []
     remote = ["docker", "system", "dial-stdio"]
@@ -80,15 +99,13 @@ class _Ssh:
         try:
             status = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
-            return "ssh did not get there in time"
-        if self._complaints.closed:
-            return ""
+            return "ssh closed the connection"
         self._complaints.seek(0)
         said = self._complaints.read(1 << 16).decode("utf-8", "replace").split("\n")
         last = next((printable(line.strip()) for line in reversed(said) if line.strip()), "")
         if status == 255:  # ssh's own failures; any other is the remote command's (ssh(1))
-            return f"ssh says: {last or 'nothing'}; what `ssh` alone to that host asks must be settled first"
-        return f"over there, `docker system dial-stdio` ended with {status}: {last or 'it said nothing'}"
+            return f"ssh says {last or 'nothing'!r}; see that `ssh` alone gets there without a question"
+        return f"over there `docker system dial-stdio` ended with {status}, {last or 'nothing'!r}; see that Docker's client and engine are there"
 
     def end(self) -> None:
         if self._process.poll() is None:
