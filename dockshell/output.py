@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "table"]
 
+_GAP = 2
+_FLOORS = (15, 1)  # how narrow columns get: each in its turn down to the first, which holds an IPv4 address; then on
+
 
 class Column:
-    """heading: what stands above; whole: never cut, however narrow the terminal."""
+    """heading: what stands above; gives: whose turn it is to be cut where the terminal is too narrow, 1 for the first,
+    0 for never."""
 
-    def __init__(self, heading: str, *, whole: bool = False) -> None:
+    def __init__(self, heading: str, gives: int = 0) -> None:
         self.heading = heading.upper()
-        self.whole = whole
+        self.gives = gives
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -28,16 +32,18 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     if os.isatty(1):
         _drawn(columns, cells)
     else:
-        _plain([[column.heading for column in columns], *cells])
+        _plain(columns, cells)
 
 
-def _plain(lines: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    lines = [[column.heading for column in columns], *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print((" " * _GAP).join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -45,14 +51,28 @@ def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     # https://no-color.org: set to anything but nothing. Without a colour system rich sends no escape sequence at all.
     colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
     console = Console(file=sys.stdout, color_system="auto" if colours else None, highlight=False)
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        longest = max([len(column.heading), *(len(row[number]) for row in rows)])
-        drawn.add_column(column.heading, no_wrap=True, overflow="ellipsis", min_width=longest if column.whole else None)
+    lines = [[column.heading for column in columns], *rows]
+    widths = _fitted(columns, [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)], console.width)
+    drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        drawn.add_column(column.heading, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         # As Text, for rich reads [brackets] in a string as its own markup.
         drawn.add_row(*(Text(cell, style=_style(column, cell)) for column, cell in zip(columns, row, strict=True)))
     console.print(drawn)
+
+
+def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """The widths of the columns in a terminal with room for that many characters. rich would cut ids, too."""
+    fitted = list(widths)
+    excess = sum(fitted) + _GAP * (len(fitted) - 1) - room
+    turns = sorted((column.gives, number) for number, column in enumerate(columns) if column.gives)
+    for floor in _FLOORS:
+        for _, number in turns:
+            cut = max(min(excess, fitted[number] - floor), 0)
+            fitted[number] -= cut
+            excess -= cut
+    return fitted
 
 
 def _style(column: Column, cell: str) -> str:

@@ -77,7 +77,8 @@ def newer_but_not_running(container: Container) -> Container | None:
     from dockshell.engines.docker import DockerEngine, from_listing
 
     found = from_listing(newest[0], DockerEngine(api)) if api else None
-    return found if found and found.state != "running" and found.created >= container.created else None
+    # A listing counts in whole seconds.
+    return found if found and found.state != "running" and found.created >= int(container.created) else None
 
 
 def _missing(target: Target, asked: list[Engine]) -> str:

@@ -42,20 +42,21 @@ def listed(
 
 
 class Impostor:
-    """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; silent: it
-    never answers."""
+    """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; server: what
+    it says it is, as `Libpod/4.3`; silent: it never answers."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], *, silent: bool = False) -> None:
+    def __init__(self, rows: Sequence[Mapping[str, Any]], *, server: str = "Docker/0", silent: bool = False) -> None:
         self.rows = list(rows)
+        self.server = server
         self.silent = silent
         self.requests: list[str] = []
         self.url = ""
 
     @contextmanager
-    def serving(self) -> Iterator[Impostor]:
-        """Answers until the block ends."""
+    def serving(self, path: str = "") -> Iterator[Impostor]:
+        """Answers until the block ends, on a socket at that path, or at a path of its own."""
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "engine.sock")
+            path = path or os.path.join(folder, "engine.sock")
             self.url = f"unix://{path}"
             ended = threading.Event()
             with _Server(path, _handler(self, ended)) as server:
@@ -83,8 +84,8 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
             path, _, query = self.path.partition("?")
             rows = [row for row in impostor.rows if "all=1" in query or row["State"] != "exited"]
             body = b"OK" if path == "/_ping" else json.dumps(rows).encode()
-            self.send_response(200)
-            self.send_header("Server", "Docker/0")
+            self.send_response_only(200)
+            self.send_header("Server", impostor.server)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_HEADINGS = ("name", "id", "image", "state", "age", "addresses")
-_WHOLE = ("id", "state", "age")
+# A name is what people type next, so it is the last to be cut; an id or a state is of no use in part.
+_COLUMNS = (
+    output.Column("name", gives=3),
+    output.Column("id"),
+    output.Column("image", gives=1),
+    output.Column("state"),
+    output.Column("age"),
+    output.Column("addresses", gives=2),
+)
 _ALIVE = ("running", "paused", "restarting")  # what `docker ps` shows, too
 _UNITS = (("y", 365 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -38,9 +45,8 @@ def run(arguments: Arguments) -> int:
     if not listings:
         raise EngineError("; ".join(failures))
     peopled = [listing for listing in listings if listing]
-    columns = [output.Column(heading, whole=heading in _WHOLE) for heading in _HEADINGS]
     rows = [_row(each, pinned=len(peopled) > 1) for listing in peopled for each in listing]
-    output.table(columns, rows)
+    output.table(_COLUMNS, rows)
     return 0
 
 

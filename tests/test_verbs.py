@@ -1,0 +1,274 @@
+"""The small verbs: latest, ip, pid, ls, init, and every verb's help; on real engines, and on one that lies."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from dockshell.options import VERBS
+from tests.impostor import Impostor, listed
+from tests.world import Peer
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+Terminal = Callable[..., "pexpect.spawn[bytes]"]
+
+_LOOKING = ("latest", "ip", "pid", "ls")
+_ROWS = [
+    listed("web", image="nginx:1.25", id="0123456789abcdef", addresses={"bridge": "172.17.0.2", "shop": "10.1.0.2"}),
+    listed(
+        "database-of-the-shop-with-a-rather-long-name", image="registry.example/team/postgres:16.2-bookworm", age=7300
+    ),
+    listed("held", image="busybox", state="paused", age=3 * 86400),
+    listed("ended", image="busybox", state="exited"),
+]
+_HOSTILE = [listed("\x1b[31mred", image="[bold]x[/bold]\x1b]0;title\x07", addresses={"n": "1.2.3.4\n5.6.7.8"})]
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What was printed, by a command that went well and said nothing else."""
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode()
+
+
+def _refused(done: subprocess.CompletedProcess[bytes], code: int = 125) -> str:
+    """The one line on stderr of a command that printed nothing and failed with that code."""
+    assert (done.returncode, done.stdout) == (code, b"")
+    line = done.stderr.decode()
+    assert line.startswith("dockshell: ") and line.count("\n") == 1 and line[:-1].isprintable()
+    return line
+
+
+def test_latest_prints_the_newest_id(engine: Peer, dockshell: Run) -> None:
+    """`dockshell latest` says what `ps -lq` of the engine's own command says: twelve characters of an id."""
+    engine.run("busybox")
+    newest = engine.run("busybox")
+    assert _said(dockshell("latest", engine=engine)) == engine.ask("ps", "-lq") + "\n"
+    assert _said(dockshell("latest", engine=engine)) == engine.inspect(newest)["Id"][:12] + "\n"
+
+
+def test_latest_means_the_newest_that_runs(engine: Peer, dockshell: Run) -> None:
+    """One that ended is passed over, and a line on stderr says so; stdout has the id alone."""
+    running = engine.run("busybox")
+    ended = engine.run("busybox", "true")
+    engine.sh("wait", ended)
+    done = dockshell("latest", engine=engine)
+    assert (done.returncode, done.stdout.decode().strip()) == (0, engine.inspect(running)["Id"][:12])
+    assert f"{ended} is newer but not running (exited): taking {running}" in done.stderr.decode()
+
+
+def test_ip_prints_every_address(engine: Peer, dockshell: Run) -> None:
+    """`dockshell ip TARGET` has a line for the address on each network, as the engine tells them."""
+    name = engine.run("busybox")
+    networks = engine.inspect(name)["NetworkSettings"]["Networks"].values()
+    expected = [network["IPAddress"] for network in networks if network["IPAddress"]]
+    assert expected
+    assert _said(dockshell("ip", name, engine=engine)).splitlines() == expected
+    assert _said(dockshell("ip", engine=engine)).splitlines() == expected
+
+
+@pytest.mark.parametrize("network", ["none", "host"])
+def test_ip_of_a_container_without_one(docker: Peer, dockshell: Run, network: str) -> None:
+    """No address is an error that says why, not an empty line."""
+    name = docker.run("busybox", options=["--network", network])
+    assert f"{name} has no address of its own" in _refused(dockshell("ip", name, engine=docker))
+
+
+def test_pid_prints_the_hosts_number(engine: Peer, dockshell: Run) -> None:
+    """`dockshell pid TARGET` is the number of the container's first process on this host."""
+    name = engine.run("busybox")
+    assert _said(dockshell("pid", name, engine=engine)) == f"{engine.pid(name)}\n"
+    assert _said(dockshell("pid", engine=engine)) == f"{engine.pid(name)}\n"
+
+
+@pytest.mark.parametrize("verb", ["ip", "pid"])
+def test_what_does_not_run_has_neither(docker: Peer, dockshell: Run, verb: str) -> None:
+    """A stopped container is named as such, with what starts it."""
+    name = docker.run("busybox", "true")
+    docker.sh("wait", name)
+    assert f"`docker start {name}`" in _refused(dockshell(verb, name, engine=docker))
+
+
+def test_ls_shows_what_runs(engine: Peer, dockshell: Run) -> None:
+    """`dockshell ls` has a row for each running container, newest first: name, id, image, state, age, addresses."""
+    first, second, ended = engine.run("busybox"), engine.run("busybox"), engine.run("busybox", "true")
+    engine.sh("wait", ended)
+    heading, *rows = _said(dockshell("ls", engine=engine)).splitlines()
+    assert heading.split() == ["NAME", "ID", "IMAGE", "STATE", "AGE", "ADDRESSES"]
+    shown = [row.split() for row in rows]
+    names = [row[0] for row in shown]
+    assert ended not in names
+    assert names.index(second) < names.index(first)
+    name, id, image, state, age, *addresses = shown[names.index(first)]
+    facts = engine.inspect(name)
+    assert id == facts["Id"][:12]
+    assert image.endswith((engine.image("busybox"), engine.image("busybox") + ":latest"))
+    assert state == "running"
+    assert re.fullmatch(r"\d+[sm]", age)
+    assert addresses in ([], [each["IPAddress"] for each in facts["NetworkSettings"]["Networks"].values()])
+
+
+def test_ls_in_a_pipe_is_plain_and_whole(dockshell: Run) -> None:
+    """Where no terminal is, nothing is cut and nothing coloured, and each column begins at one place."""
+    with Impostor(_ROWS).serving() as engine:
+        text = _said(dockshell("ls", env={"DOCKER_HOST": engine.url, "COLUMNS": "20", "FORCE_COLOR": "1"}))
+    heading, *rows = text.splitlines()
+    assert "\x1b" not in text
+    assert [row.split()[0] for row in rows] == ["web", "database-of-the-shop-with-a-rather-long-name", "held"]
+    assert "registry.example/team/postgres:16.2-bookworm" in rows[1]
+    assert rows[0].endswith("172.17.0.2, 10.1.0.2")
+    assert [row.split()[-1] for row in rows[1:]] == ["2h", "3d"]
+    assert " paused " in rows[2]
+    assert all(row[heading.index("STATE") - 1] == " " != row[heading.index("STATE")] for row in rows)
+
+
+def _drawn(terminal: Terminal, engine: Impostor, columns: int = 80, env: Mapping[str, str] | None = None) -> str:
+    child = terminal("ls", dimensions=(24, columns), env={"DOCKER_HOST": engine.url, **(env or {})})
+    child.expect(pexpect.EOF)
+    before: bytes = child.before
+    return before.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_ls_at_a_terminal_fits_it(terminal: Terminal, columns: int) -> None:
+    """A row stays a line however narrow the terminal; names give way, ids and states never do."""
+    with Impostor(_ROWS).serving() as engine:
+        lines = _drawn(terminal, engine, columns, {"NO_COLOR": "1"}).splitlines()
+    assert len(lines) == 4
+    assert all(len(line) <= columns for line in lines)
+    for row, line in zip(_ROWS, lines[1:], strict=False):
+        assert f" {row['Id'][:12]} " in line
+        assert f" {row['State']} " in line
+    assert ("…" in lines[2]) == (columns < 200)
+
+
+@pytest.mark.parametrize(
+    ("env", "coloured"), [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_ls_is_coloured_only_where_it_is_wanted(terminal: Terminal, env: dict[str, str], coloured: bool) -> None:
+    """At a terminal that can, unless NO_COLOR says no (https://no-color.org)."""
+    with Impostor(_ROWS).serving() as engine:
+        assert ("\x1b[" in _drawn(terminal, engine, env=env)) is coloured
+
+
+def test_ls_prints_nothing_raw(dockshell: Run, terminal: Terminal) -> None:
+    """Escape sequences, newlines and markup in names, images and addresses arrive spelled out."""
+    with Impostor(_HOSTILE).serving() as engine:
+        piped = _said(dockshell("ls", env={"DOCKER_HOST": engine.url}))
+        drawn = _drawn(terminal, engine, 200, {"NO_COLOR": "1"})
+    for text in (piped, drawn):
+        assert text.replace("\n", "").isprintable()
+        assert len(text.splitlines()) == 2
+        assert r"\x1b[31mred" in text and r"[bold]x[/bold]\x1b]0;title\x07" in text
+
+
+def test_ls_shows_all_engines(dockshell: Run, tmp_path: Path) -> None:
+    """Where nobody named an engine, those that are there are all shown, with words that TARGET understands."""
+    (tmp_path / "podman").mkdir()
+    docker, podman = Impostor([listed("web")]), Impostor([listed("web")], server="Libpod/4.3.1")
+    with docker.serving(str(tmp_path / "docker.sock")), podman.serving(str(tmp_path / "podman/podman.sock")):
+        done = dockshell("ls", "-v", env={"XDG_RUNTIME_DIR": str(tmp_path)})
+    names = [line.split()[0] for line in done.stdout.decode().splitlines()]
+    assert {"docker://web", "podman://web"} <= set(names)
+    assert f"podman at {podman.url}: 1 running" in done.stderr.decode()
+
+
+def test_ls_of_nothing_is_a_heading(dockshell: Run) -> None:
+    """No container is no error."""
+    with Impostor([]).serving() as engine:
+        text = _said(dockshell("ls", env={"DOCKER_HOST": engine.url}))
+    assert text.split() == ["NAME", "ID", "IMAGE", "STATE", "AGE", "ADDRESSES"]
+
+
+@pytest.mark.parametrize("verb", _LOOKING)
+def test_without_an_engine_there_is_one_clear_line(dockshell: Run, verb: str, tmp_path: Path) -> None:
+    """DOCKER_HOST that leads nowhere: exit code 125, a sentence with the address and what to do, no traceback."""
+    line = _refused(dockshell(verb, env={"DOCKER_HOST": f"unix://{tmp_path}/gone.sock"}))
+    assert f"unix://{tmp_path}/gone.sock" in line and "-H" in line
+
+
+@pytest.mark.parametrize("verb", ["latest", "ip", "pid"])
+def test_without_a_container_there_is_one_clear_line(dockshell: Run, verb: str) -> None:
+    """An engine in which nothing runs: exit code 125."""
+    with Impostor([]).serving() as engine:
+        assert "no container is running" in _refused(dockshell(verb, env={"DOCKER_HOST": engine.url}))
+
+
+@pytest.mark.parametrize("verb", ["latest", "ip", "pid"])
+def test_verbose_says_which_container_was_taken(docker: Peer, dockshell: Run, verb: str) -> None:
+    """-v tells container and engine on stderr; stdout stays what a script reads."""
+    name = docker.run("busybox")
+    done = dockshell(verb, "-v", engine=docker)
+    assert f"container: {name} ({docker.inspect(name)['Id'][:12]}) of docker at {docker.url}" in done.stderr.decode()
+    assert done.stdout == dockshell(verb, engine=docker).stdout != b""
+
+
+def test_the_engine_may_be_named(docker: Peer, dockshell: Run) -> None:
+    """-H, before or after the verb, has the last word over DOCKER_HOST."""
+    name = docker.run("busybox")
+    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    assert _said(dockshell("-H", docker.url, "pid", name, env=nowhere)) == f"{docker.pid(name)}\n"
+    assert _said(dockshell("pid", f"--host={docker.url}", name, env=nowhere)) == f"{docker.pid(name)}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_goes_to_stdout(dockshell: Run, verb: str) -> None:
+    """`dockshell VERB --help` prints that verb's help and ends well, with no engine asked."""
+    text = _said(dockshell(verb, "--help", env={"DOCKER_HOST": "unix:///nowhere.sock"}))
+    assert text.startswith(f"usage: dockshell {verb}")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_init_needs_no_engine(dockshell: Run, shell: str) -> None:
+    """What a startup file evaluates is printed whether an engine runs or not, and defines both words."""
+    text = _said(dockshell("init", shell, env={"DOCKER_HOST": "unix:///nowhere.sock"}))
+    assert "function dl" in text and "function dsh" in text and "__complete" in text
+
+
+def test_init_knows_three_shells(dockshell: Run) -> None:
+    """Another shell is wrong usage, and the three are named."""
+    assert "bash, zsh and fish" in _refused(dockshell("init", "csh\x1b[m"), 2)
+
+
+_GUESTS = {"docker", "paramiko", "rich", "asyncssh", "requests"}
+_HEAVY = {"argparse", "asyncio", "dataclasses", "logging", "pathlib", "socket", "subprocess", "typing", "http.client"}
+_MODULES = """
+import os, sys
+before = set(sys.modules)
+from dockshell.cli import run
+with open(os.devnull, "w") as sys.stdout:
+    run(sys.argv[1:])
+sys.__stdout__.write("\\n".join(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["latest"],
+        ["ip", "web"],
+        ["pid", "web"],
+        ["init", "bash"],
+        ["__complete", "--", "dockshell", "exec", ""],
+        ["ls"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_small_verbs_are_light(docker: Peer, environment: dict[str, str], words: list[str]) -> None:
+    """They import none of the heavy guests, and but for ls in a pipe nothing that costs more than they do."""
+    name = docker.run("busybox")
+    words = [name if word == "web" else word for word in words]
+    done = subprocess.run(
+        [sys.executable, "-c", _MODULES, *words],
+        env={**environment, "DOCKER_HOST": docker.url, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    imported = set(done.stdout.splitlines())
+    assert "dockshell.cli" in imported
+    assert not imported & (_GUESTS | _HEAVY), done.stderr
