@@ -19,6 +19,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from stat import S_IFCHR
+from typing import NamedTuple
 
 from dockshell.demo.rootfs import Entry, lay, tree
 from dockshell.errors import DockshellError, printable
@@ -60,12 +61,12 @@ def sandbox() -> Iterator[int]:
         raise DockshellError(
             "a sandbox is made of Linux namespaces: run the demonstration on Linux, or with an engine running"
         )
-    entries = tree()
+    plan = _Plan(tree(), last_capability())
     life, ours = os.pipe()  # no one ever writes: that it ends is the message
     answer, theirs = os.pipe()
     keeper = os.fork()
     if keeper == 0:
-        _leave(theirs, lambda: _keep(entries, life, (ours, answer), theirs))
+        _leave(theirs, lambda: _keep(plan, life, (ours, answer), theirs))
     try:
         os.close(life)
         os.close(theirs)
@@ -76,14 +77,23 @@ def sandbox() -> Iterator[int]:
         _end(keeper)
 
 
+class _Plan(NamedTuple):
+    """What process 1 needs and could no longer find out: the tree for its root, the kernel's last capability."""
+
+    entries: list[Entry]
+    last_capability: int
+
+
 def _started(answer: int) -> int:
-    """What process 1 and its keeper have to say: the number, once all is ready, or why not."""
+    """What process 1 and its keeper have to say, in any order: the number, and that all is ready, or why not."""
     said = b""
     while chunk := os.read(answer, 4096):
         said += chunk
-        if said.endswith(b"ready\n"):
-            return int(said.split()[0])
-    reason = printable(said.decode("utf-8", "replace").strip().rpartition("\n")[2]) or "it ended at once"
+        lines = said.decode("utf-8", "replace").split("\n")[:-1]
+        if "ready" in lines and (number := [line for line in lines if line.isdecimal()]):
+            return int(number[0])
+    told = [line for line in said.decode("utf-8", "replace").split("\n") if line and not line.isdecimal()]
+    reason = printable(told[0]) if told else "it ended at once"
     raise DockshellError(
         f"no sandbox could be made here ({reason}): run as root, or allow user namespaces, or start an engine"
     )
@@ -114,7 +124,7 @@ def _leave(answer: int, work: Callable[[], None]) -> None:
         os._exit(status)
 
 
-def _keep(entries: list[Entry], life: int, parents: tuple[int, ...], answer: int) -> None:
+def _keep(plan: _Plan, life: int, parents: tuple[int, ...], answer: int) -> None:
     """The keeper: makes the namespaces that take effect for children, starts process 1 in them, and waits for it."""
     for descriptor in parents:
         os.close(descriptor)
@@ -129,38 +139,35 @@ def _keep(entries: list[Entry], life: int, parents: tuple[int, ...], answer: int
     mounts.unshare(mounts.NEWPID)
     first = os.fork()
     if first == 0:
-        _leave(answer, lambda: _be_first(entries, life, answer))
+        _leave(answer, lambda: _be_first(plan, life, answer))
     os.close(life)
     os.write(answer, b"%d\n" % first)
     os.close(answer)
     os.waitpid(first, 0)
 
 
-def _be_first(entries: list[Entry], life: int, answer: int) -> None:
+def _be_first(plan: _Plan, life: int, answer: int) -> None:
     """Process 1: makes its surroundings, says that it is ready, and then waits for its caller's end.
 
     Once the root is another nothing can be imported any more, not even what Python fetches by itself, such as a codec
     other than UTF-8.
     """
-    highest = last_capability()
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # whoever is left to process 1 is reaped by the kernel: wait(2), NOTES
+    # Whoever is left to process 1 is reaped by the kernel: wait(2), NOTES.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     mounts.unshare(mounts.NEWNS | mounts.NEWUTS | mounts.NEWIPC | mounts.NEWNET)
     os.setsid()
     os.umask(0)
     socket.sethostname(NAME)
     _loopback()
-    _root(entries)
+    _root(plan.entries)
     os.umask(0o022)
     _detach(life, answer)
     _rename()
     # What an ordinary container has, so that nobody in there can do to the machine what root could: capabilities(7).
-    bound(_CAPABILITIES, highest)
+    bound(_CAPABILITIES, plan.last_capability)
     become(0, 0, None, Capabilities(_CAPABILITIES))
-    prctl(
-        _SET_PDEATHSIG, signal.SIGKILL
-    )  # the keeper's end is ours, though it be killed; last, for new credentials clear it
+    # The keeper's end is ours, though it be killed. As the last thing, for new credentials clear it.
+    prctl(_SET_PDEATHSIG, signal.SIGKILL)
     os.write(answer, b"ready\n")
     os.close(answer)
     while os.read(life, 1):
