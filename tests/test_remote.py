@@ -1,4 +1,5 @@
-"""Engines elsewhere: over TCP, over TLS, through ssh. Each promise is kept on every way to an engine, with real daemons and a real sshd."""
+"""Engines elsewhere: over TCP, over TLS, through ssh. Each promise is kept on every way to an engine, with real daemons
+and a real sshd."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from dockshell.engines.where import Tls
 from dockshell.errors import EngineError
 from dockshell.model import Size, Target
 from tests.world import World
+from tests.world.images import IMAGES
 from tests.world.remote import Remote, certificates, over_ssh, over_tcp, over_tls, over_unix
 
 WAYS = ("unix", "podman", "tcp", "tls", "ssh")
@@ -69,16 +71,18 @@ def ssh(remotes: Callable[[str], Remote]) -> Remote:
     return remotes("ssh")
 
 
-def _start(api: SdkApi, container: str, *argv: str, terminal: bool = False, env: tuple[str, ...] = ()) -> tuple[str, dial.Connection]:
-    body = {
-        "Cmd": list(argv), "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": terminal, "Env": list(env)
-    }  # fmt: skip
+def _start(
+    api: SdkApi, container: str, *argv: str, terminal: bool = False, env: tuple[str, ...] = ()
+) -> tuple[str, dial.Connection]:
+    attached = dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr"), True)
+    body = {"Cmd": list(argv), "Tty": terminal, "Env": list(env), **attached}
     number = api.exec_create(container, body)
     return number, api.exec_start(number, terminal=terminal)
 
 
 def _drive(stream: dial.Connection, data: bytes = b"", *, end: bool = True, until: bytes = b"") -> bytes:
-    """Polls the stream as a session does: sends data, then (end) that there is no more, and reads to the end, or up to `until`."""
+    """Polls the stream as a session does: sends data, then (end) that there is no more, and reads to the end, or up to
+    `until`."""
     received = bytearray()
     ending = time.monotonic() + 60
     view = memoryview(data)
@@ -119,13 +123,15 @@ def _exit_code(api: SdkApi, number: str) -> int:
 
 
 def test_the_engine_says_what_it_is(api: SdkApi, remote: Remote) -> None:
-    """Podman's service is told from Docker by what it says of itself, and a version of the API is found that it speaks."""
+    """Podman's service is told from Docker by what it says of itself, and a version of the API is found that it
+    speaks."""
     assert api.server() == remote.kind
     assert api.local is remote.address.startswith("unix:")
 
 
 def test_containers_are_found(api: SdkApi, remote: Remote) -> None:
-    """A container is listed, inspected and found by name, by the beginning of its id, and as the newest; filters and limits count."""
+    """A container is listed, inspected and found by name, by the beginning of its id, and as the newest; filters and
+    limits count."""
     engine = DockerEngine(api)
     [found] = engine.find(Target("name", remote.container))
     assert (found.name, found.state) == (remote.container, "running")
@@ -192,7 +198,8 @@ def test_a_stream_neither_blocks_nor_hides_bytes(api: SdkApi, remote: Remote) ->
 
 
 def test_a_command_that_does_not_read_makes_us_wait_not_fail(api: SdkApi, remote: Remote) -> None:
-    """What nobody reads is held back: send() takes no more after some time, in bounded memory, and the stream still closes."""
+    """What nobody reads is held back: send() takes no more after some time, in bounded memory, and the stream still
+    closes."""
     _, stream = _start(api, remote.container, "sleep", "30")
     sent, chunk = 0, bytes(1 << 16)
     with stream:
@@ -254,11 +261,9 @@ def test_an_exec_that_is_gone_is_an_error(api: SdkApi) -> None:
 
 def test_an_image_becomes_a_container_and_both_go(world: World) -> None:
     """What the demonstration does: import, create, start, remove; on the engine's socket."""
-    from tests.world.images import _busybox_layer
-
     api = SdkApi(world.docker.url)
     name = f"dsh-import-{os.getpid()}"
-    api.import_image(_busybox_layer(world.scratch, print)[0], f"{name}:one", ['CMD ["sleep", "100"]'])
+    api.import_image(IMAGES["busybox"].layers(world.scratch, print)[0], f"{name}:one", ['CMD ["sleep", "100"]'])
     try:
         container = api.create(f"{name}:one", name, [])
         api.start(container)
@@ -271,10 +276,24 @@ def test_an_image_becomes_a_container_and_both_go(world: World) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_dockshell_runs_a_command_there(way: str, remotes: Callable[[str], Remote], dockshell: Callable[..., object]) -> None:
-    """The whole program, with -H: input, both outputs and the exit code, by the engine's exec where the engine is elsewhere."""
+def test_dockshell_runs_a_command_there(
+    way: str, remotes: Callable[[str], Remote], dockshell: Callable[..., object]
+) -> None:
+    """The whole program, with -H: input, both outputs and the exit code, by the engine's exec where the engine is
+    elsewhere."""
     remote = remotes(way)
-    words = ("exec", "--via", "exec", "-H", remote.address, remote.container, "--", "sh", "-c", "cat; echo err >&2; exit 4")
+    words = (
+        "exec",
+        "--via",
+        "exec",
+        "-H",
+        remote.address,
+        remote.container,
+        "--",
+        "sh",
+        "-c",
+        "cat; echo err >&2; exit 4",
+    )
     done = dockshell(*words, input=b"in\0put", env=remote.environment)
     assert (done.stdout, done.stderr, done.returncode) == (b"in\0put", b"err\n", 4)
 
@@ -288,7 +307,7 @@ def test_a_port_where_nobody_listens_is_said_at_once() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     before = time.monotonic()
-    with pytest.raises(EngineError, match=f"no engine answers at tcp://127.0.0.1:{port} .*-H"):
+    with pytest.raises(EngineError, match=rf"no engine answers at tcp://127.0.0.1:{port} .*-H"):
         SdkApi(f"tcp://127.0.0.1:{port}").server()
     assert time.monotonic() - before < 2
 
@@ -341,7 +360,9 @@ def test_what_is_no_engine_is_said_so(answer: bytes, sentence: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_the_web_s_proxies_and_passwords_are_not_an_engine_s(remotes: Callable[[str], Remote], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_web_s_proxies_and_passwords_are_not_an_engine_s(
+    remotes: Callable[[str], Remote], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HTTP_PROXY and ~/.netrc change nothing."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -355,7 +376,7 @@ def test_a_certificate_of_another_authority_is_refused(tls: Remote, tmp_path: os
     """An engine whose certificate another authority signed is not spoken to."""
     other = certificates(str(tmp_path))
     assert tls.tls
-    with pytest.raises(EngineError, match="can't be trusted .*check ca.pem"):
+    with pytest.raises(EngineError, match=r"can't be trusted .*check ca\.pem"):
         SdkApi(tls.address, Tls(other.ca, tls.tls.cert, tls.tls.key)).server()
 
 
@@ -374,7 +395,7 @@ def test_an_engine_that_takes_no_strangers_is_said_so(tls: Remote) -> None:
     """Without a certificate of ours the engine refuses, and the sentence says that it was TLS."""
     assert tls.tls
     api = SdkApi(tls.address, Tls(tls.tls.ca))
-    with pytest.raises(EngineError, match="TLS.*certificate"):
+    with pytest.raises(EngineError, match=r"TLS.*certificate"):
         api.server()
     api.close()
 
@@ -392,7 +413,7 @@ def test_tls_is_not_spoken_to_one_who_speaks_none(remotes: Callable[[str], Remot
 @pytest.mark.parametrize("files", [("nowhere.pem", "", ""), ("", "nowhere.pem", "nowhere.pem")])
 def test_certificates_that_are_not_there_are_named(tls: Remote, files: tuple[str, str, str]) -> None:
     """A missing file is an error that names it."""
-    with pytest.raises(EngineError, match="certificates for TLS can't be used .*nowhere.pem"):
+    with pytest.raises(EngineError, match=r"certificates for TLS can't be used .*nowhere\.pem"):
         SdkApi(tls.address, Tls(*files)).server()
 
 
@@ -407,7 +428,8 @@ def test_certificates_that_are_not_there_are_named(tls: Remote, files: tuple[str
     ],
 )
 def test_ssh_that_fails_tells_why(ssh: Remote, host: str, sentence: str) -> None:
-    """An unknown host key is refused, never taken in silence, a changed one too; what ssh or the other end said is in the sentence."""
+    """An unknown host key is refused, never taken in silence, a changed one too; what ssh or the other end said is in
+    the sentence."""
     api = SdkApi(f"ssh://{host}")
     before = time.monotonic()
     with pytest.raises(EngineError, match=sentence) as caught:

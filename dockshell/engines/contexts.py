@@ -24,12 +24,15 @@ def current() -> str:
     path = os.path.join(configuration(), "config.json")
     name = _json(path).get("currentContext") or ""
     if not isinstance(name, str):
-        raise EngineError(f"currentContext in {printable(path)} is no name: mend it, or choose one with `docker context use`")
+        raise EngineError(
+            f"currentContext in {printable(path)} is no name: mend it, or choose one with `docker context use`"
+        )
     return "" if name == "default" else name
 
 
 def endpoint(name: str, said: str) -> tuple[str, Tls | None]:
-    """The address of that context's engine, empty where it leaves it to the defaults, and its TLS. said: who named the context.
+    """The address of that context's engine, empty where it leaves it to the defaults, and its TLS. said: who named the
+    context.
 
     Raises EngineError where there is no such context, or it is broken.
     """
@@ -46,13 +49,16 @@ def endpoint(name: str, said: str) -> tuple[str, Tls | None]:
         if not isinstance(address, str):
             raise TypeError
     except (KeyError, TypeError, AttributeError):
-        raise EngineError(f"context {printable(name)!r} says nothing of a Docker engine: mend it with `docker context update`") from None
+        raise EngineError(
+            f"context {printable(name)!r} says nothing of a Docker engine: mend it with `docker context update`"
+        ) from None
     tls = _certificates(os.path.join(configuration(), "contexts", "tls", key, "docker"), verify=not skip)
     return address, tls if skip or tls != Tls() else None
 
 
 def tls_of_environment() -> Tls | None:
-    """TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for it; DOCKER_TLS alone asks for it without verification. None where none does."""
+    """TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for it; DOCKER_TLS alone asks for it without verification. None
+    where none does."""
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not verify and not os.environ.get("DOCKER_TLS"):
         return None
@@ -85,8 +91,10 @@ def _json(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             content = json.load(file)
     except OSError as error:
-        raise EngineError(f"{printable(path)} can't be read ({error.strerror}): mend it, or name the engine with -H") from None
-    except ValueError as error:
+        raise EngineError(
+            f"{printable(path)} can't be read ({error.strerror}): mend it, or name the engine with -H"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise EngineError(f"{printable(path)} is not JSON ({error}): mend it, or name the engine with -H") from None
     if not isinstance(content, dict):
         raise EngineError(f"{printable(path)} holds no JSON object: mend it, or name the engine with -H")

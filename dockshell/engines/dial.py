@@ -1,7 +1,8 @@
 """An engine's address → a connected socket, whatever lies between: TCP, TLS, an ssh, or nothing.
 
-What comes out is one kind of thing: a plain socket that can be polled, doesn't block where told so, and whose shutdown(SHUT_WR) becomes the end
-of file at the other end. For TLS and ssh it is one end of a socketpair(2), with a thread or the ssh program at the other.
+What comes out is one kind of thing: a plain socket that can be polled, doesn't block where told so, and whose
+shutdown(SHUT_WR) becomes the end of file at the other end. For TLS and ssh it is one end of a socketpair(2), with a
+thread or the ssh program at the other.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def _tcp(address: str, host: str, port: int, timeout: float) -> socket.socket:
         connected = socket.create_connection((host, port), timeout)
     except (OSError, UnicodeError) as error:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else _words(error)
-        raise EngineError(f"no engine answers at {printable(address)} ({reason}): start it, or name another with -H") from error
+        raise EngineError(
+            f"no engine answers at {printable(address)} ({reason}): start it, or name another with -H"
+        ) from error
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):

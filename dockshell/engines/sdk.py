@@ -1,8 +1,10 @@
-"""Docker's API through Docker's SDK: engines elsewhere, images, and whatever else isn't worth a few dozen lines of our own.
+"""Docker's API through Docker's SDK: engines elsewhere, images, and whatever else isn't worth a few dozen lines of our
+own.
 
-The SDK brings the API's methods and the negotiation of its version. Its connections are made by dial.py, all of one kind, for its own have wounds:
-its paramiko knows little of ~/.ssh/config, its ssh subprocess can't be polled or half-closed, and the socket that it hands out for an exec
-lacks whatever its buffered reader read along with the answer's head. Proxies and .netrc, which are the web's, are left out of it.
+The SDK brings the API's methods and the negotiation of its version. Its connections are made by dial.py, all of one
+kind, for its own have wounds: its paramiko knows little of ~/.ssh/config, its ssh subprocess can't be polled or
+half-closed, and the socket that it hands out for an exec lacks whatever its buffered reader read along with the
+answer's head. Proxies and .netrc, which are the web's, are left out of it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _LARGEST_FAILURE = 64 << 10
 
 
 class SdkApi:
-    """The `Api` of an engine at any address: unix://, tcp:// (with Tls: see where.py) or ssh://. It connects when it is first used.
+    """The `Api` of an engine at any address: unix://, tcp:// (with Tls: see where.py) or ssh://. It connects when it is
+    first used.
 
     patience: seconds that the engine may take to answer a request; a session's stream may be idle for ever.
     """
@@ -128,8 +131,8 @@ class SdkApi:
         return b"".join(chunks)
 
     def import_image(self, tar: str | IO[bytes], tag: str, changes: list[str] | None = None) -> None:
-        """A directory's tar, by its path or as an open file → an image of that name (NAME or NAME:TAG). changes: Dockerfile lines, as
-        `CMD ["sh"]`. Raises EngineError."""
+        """A directory's tar, by its path or as an open file → an image of that name (NAME or NAME:TAG). changes:
+        Dockerfile lines, as `CMD ["sh"]`. Raises EngineError."""
         name, _, version = tag.partition(":")
         with self.translated():
             if isinstance(tar, str):
@@ -143,7 +146,8 @@ class SdkApi:
             self.client.remove_image(tag, force=True)
 
     def create(self, image: str, name: str, command: list[str], **options: Any) -> str:
-        """A container that doesn't run yet → its id. options: those of the SDK's create_container. Raises EngineError."""
+        """A container that doesn't run yet → its id. options: those of the SDK's create_container. Raises
+        EngineError."""
         with self.translated():
             return str(_object(self.client.create_container(image, command, name=name, **options))["Id"])
 
@@ -166,7 +170,14 @@ class SdkApi:
         """What the SDK and its guests raise within becomes EngineError, by type."""
         try:
             yield
-        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, KeyError) as error:
+        except (
+            DockerException,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+            KeyError,
+        ) as error:
             raise self._translation(error) from error
 
     def _translation(self, error: BaseException) -> EngineError:
@@ -174,19 +185,28 @@ class SdkApi:
             return error
         if isinstance(error, APIError):
             said = error.explanation if isinstance(error.explanation, str) else ""
-            return EngineError(f"the engine at {printable(self.address)} refused: {printable(said.strip())}", error.status_code or 0)
+            return EngineError(
+                f"the engine at {printable(self.address)} refused: {printable(said.strip())}", error.status_code or 0
+            )
         if isinstance(error, DockerException) and error.__cause__ is not None:
             return self._translation(error.__cause__)
         if isinstance(error, requests.Timeout | TimeoutError):
             return self._silent(f"nothing came for {self._patience:.0f} seconds")
-        if isinstance(error, requests.JSONDecodeError | KeyError | ValueError) and not isinstance(error, requests.ConnectionError):
-            return EngineError(f"what answers at {printable(self.address)} does not speak Docker's API: is it a container engine?")
+        if isinstance(error, requests.JSONDecodeError | KeyError | ValueError) and not isinstance(
+            error, requests.ConnectionError
+        ):
+            return EngineError(
+                f"what answers at {printable(self.address)} does not speak Docker's API: is it a container engine?"
+            )
         if isinstance(error, DockerException):
             return EngineError(f"the engine at {printable(self.address)} can't be used: {printable(str(error))}")
         return self._silent(self._adapter.why() or "the connection broke")
 
     def _silent(self, reason: str) -> EngineError:
-        return EngineError(f"the engine at {printable(self.address)} does not answer ({reason}): see that it runs, or name another with -H")
+        return EngineError(
+            f"the engine at {printable(self.address)} does not answer ({reason}): "
+            "see that it runs, or name another with -H"
+        )
 
     def _failure(self, status: int, content: bytes) -> EngineError:
         try:
@@ -218,7 +238,8 @@ class SdkApi:
 
 
 def _base(address: str) -> str:
-    """The address as the base of http URLs: a TCP host's name goes into the Host field, a path before all others (a reverse proxy's)."""
+    """The address as the base of http URLs: a TCP host's name goes into the Host field, a path before all others (a
+    reverse proxy's)."""
     parts = urlsplit(address)
     if parts.scheme != "tcp":
         return "http://docker:80"
@@ -246,7 +267,8 @@ class _Client(docker.APIClient):
 
 
 class _Adapter(BaseHTTPAdapter):
-    """Requests' way to an engine: a pool of connections made by dial.py. software: what the engine calls itself, once it has answered."""
+    """Requests' way to an engine: a pool of connections made by dial.py. software: what the engine calls itself, once
+    it has answered."""
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         self._address = address

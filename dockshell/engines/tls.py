@@ -1,9 +1,10 @@
 """tcp:// with TLS, carried by a thread between the engine and one end of a socketpair(2).
 
-Why a thread: poll(2) can't see bytes that the TLS layer already holds, and a session polls. And why not ssl.SSLSocket: its unwrap() fails, and
-loses data, where the engine writes while we say that we won't. Here close_notify goes out at a moment when nothing has come in that
-isn't read yet, and reading goes on after it: TLS closes each direction by itself (RFC 8446, 6.1), and Go's TLS, in the engine, takes close_notify as
-the end of file, so that a half-close is the same as over TCP.
+Why a thread: poll(2) can't see bytes that the TLS layer already holds, and a session polls. And why not ssl.SSLSocket:
+its unwrap() fails, and loses data, where the engine writes while we say that we won't. Here close_notify goes out at a
+moment when nothing has come in that isn't read yet, and reading goes on after it: TLS closes each direction by itself
+(RFC 8446, 6.1), and Go's TLS, in the engine, takes close_notify as the end of file, so that a half-close is the same as
+over TCP.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ def connect(connected: socket.socket, address: str, host: str, tls: Tls) -> Conn
         layer.shake_hands()
     except ssl.SSLCertVerificationError as error:
         raise EngineError(
-            f"the engine at {printable(address)} shows a certificate that can't be trusted ({printable(error.verify_message)}): "
-            "check ca.pem, and the host's name in the address"
+            f"the engine at {printable(address)} shows a certificate that can't be trusted "
+            f"({printable(error.verify_message)}): check ca.pem, and the host's name in the address"
         ) from error
     except OSError as error:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else _words(error)
-        raise EngineError(f"no TLS with the engine at {printable(address)} ({reason}): check the port and the certificates") from error
+        raise EngineError(
+            f"no TLS with the engine at {printable(address)} ({reason}): check the port and the certificates"
+        ) from error
     ours, theirs = socket.socketpair()
     ours.settimeout(connected.gettimeout())
     carrier = _Carrier(layer, theirs)
@@ -119,7 +122,9 @@ class _Layer:
         if self._half_closed:
             return
         self._half_closed = True
-        with contextlib.suppress(ssl.SSLError):  # SSLWantReadError: the engine hasn't said the same yet, as it shouldn't have
+        with contextlib.suppress(
+            ssl.SSLError
+        ):  # SSLWantReadError: the engine hasn't said the same yet, as it shouldn't have
             self._tls.unwrap()
 
     def flush(self) -> None:
@@ -159,7 +164,8 @@ class _Carrier(threading.Thread):
                     self._wait()
             except OSError as error:
                 self._layer.why = self._layer.why or _words(error)
-            # Input that nobody will take is read away, or closing would reset the pair and what the session hasn't read yet (unix(7)).
+            # Input that nobody will take is read away, or closing would reset the pair and what the session hasn't read
+            # yet (unix(7)).
             with contextlib.suppress(OSError):
                 self._inner.shutdown(socket.SHUT_RDWR)
                 while self._inner.recv(_CHUNK):

@@ -1,8 +1,10 @@
-"""ssh:// addresses: OpenSSH's own program, joined to `docker system dial-stdio` at the other end, as Docker's client does it.
+"""ssh:// addresses: OpenSSH's own program, joined to `docker system dial-stdio` at the other end, as Docker's client
+does it.
 
-Why not paramiko, which the SDK would take: people's ~/.ssh/config (ProxyJump, Include, Match, certificates, hardware keys, ControlMaster)
-and both known_hosts files count in full only for ssh itself. It runs in a session of its own, without a terminal, so it never asks: a host
-that it doesn't know is refused, and Ctrl-C meant for the command doesn't end it.
+Why not paramiko, which the SDK would take: people's ~/.ssh/config (ProxyJump, Include, Match, certificates, hardware
+keys, ControlMaster) and both known_hosts files count in full only for ssh itself. It runs in a session of its own,
+without a terminal, so it never asks: a host that it doesn't know is refused, and Ctrl-C meant for the command doesn't
+end it.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ def connect(address: str, timeout: float) -> Connection:
     ours.settimeout(timeout)
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process; a pipe that nobody reads would stop it)
     try:
-        process = subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=complaints, start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=complaints, start_new_session=True
+        )
     except OSError as error:
         ours.close()
         complaints.close()
         reason = "is not installed" if isinstance(error, FileNotFoundError) else f"does not start ({error.strerror})"
-        raise EngineError(f"{printable(address)} needs OpenSSH's `ssh`, which {reason}: install it, or name the engine otherwise") from error
+        raise EngineError(
+            f"{printable(address)} needs OpenSSH's `ssh`, which {reason}: install it, or name the engine otherwise"
+        ) from error
     finally:
         theirs.close()
     connection = Connection(ours, _Ssh(process, complaints))
@@ -50,7 +56,8 @@ def connect(address: str, timeout: float) -> Connection:
 
 
 def _skip_head(connection: Connection) -> None:
-    """An answer to HEAD has nothing but a head (RFC 9110, 9.3.2). Read byte by byte, it leaves nothing of what follows in a buffer."""
+    """An answer to HEAD has nothing but a head (RFC 9110, 9.3.2). Read byte by byte, it leaves nothing of what follows
+    in a buffer."""
     tail = b""
     while tail != b"\r\n\r\n":
         byte = connection.recv(1)
@@ -60,7 +67,8 @@ def _skip_head(connection: Connection) -> None:
 
 
 def words(address: str, timeout: float) -> list[str]:
-    """ssh://[USER@]HOST[:PORT][/SOCKET] → the command line. The path, if there is one, is that of the engine's socket over there.
+    """ssh://[USER@]HOST[:PORT][/SOCKET] → the command line. The path, if there is one, is that of the engine's socket
+    over there.
 
     Raises EngineError where the address isn't of that form.
     """
@@ -69,11 +77,29 @@ def words(address: str, timeout: float) -> list[str]:
         host, port, user = parts.hostname, parts.port, unquote(parts.username or "")
     except ValueError:
         host, port, user = None, None, ""
-    if not host or host.startswith("-") or user.startswith("-") or parts.password is not None or parts.query or parts.fragment:
-        raise EngineError(f"{printable(address)} is no engine's address: ssh://[USER@]HOST[:PORT] is one, without a password")
+    if (
+        not host
+        or host.startswith("-")
+        or user.startswith("-")
+        or parts.password is not None
+        or parts.query
+        or parts.fragment
+    ):
+        raise EngineError(
+            f"{printable(address)} is no engine's address: ssh://[USER@]HOST[:PORT] is one, without a password"
+        )
     # The case of a host's name matters for ssh_config's Host patterns, and urlsplit lowers it.
     host = next((each for each in _spellings(parts.netloc) if each.lower() == host), host)
-    argv = ["ssh", "-T", "-o", f"ConnectTimeout={max(1, int(timeout) - 1)}", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
+    argv = [
+        "ssh",
+        "-T",
+        "-o",
+        f"ConnectTimeout={max(1, int(timeout) - 1)}",
+        "-o",
+        "ClearAllForwardings=yes",
+        "-o",
+        "RemoteCommand=none",
+    ]
     argv += ["-l", user] if user else []
     argv += ["-p", str(port)] if port else []
     remote = ["docker", "system", "dial-stdio"]
@@ -105,7 +131,8 @@ class _Ssh:
         last = next((printable(line.strip()) for line in reversed(said) if line.strip()), "")
         if status == 255:  # ssh's own failures; any other is the remote command's (ssh(1))
             return f"ssh says {last or 'nothing'!r}; see that `ssh` alone gets there without a question"
-        return f"over there `docker system dial-stdio` ended with {status}, {last or 'nothing'!r}; see that Docker's client and engine are there"
+        remedy = "see that Docker's client and engine are there"
+        return f"over there `docker system dial-stdio` ended with {status}, {last or 'nothing'!r}; {remedy}"
 
     def end(self) -> None:
         if self._process.poll() is None:

@@ -1,8 +1,8 @@
 """Where the engines are: which are asked, in which order. The registry of what can be asked is here too.
 
-The order is Docker's own (https://docs.docker.com/engine/manage-resources/contexts/): -H, --context, DOCKER_HOST, DOCKER_CONTEXT, the context
-that `docker context use` chose. Whoever names a place means that place, so it is then the only one. Where nobody does, the sockets
-that Docker and Podman listen on by default are asked, those that exist.
+The order is Docker's own (https://docs.docker.com/engine/manage-resources/contexts/): -H, --context, DOCKER_HOST,
+DOCKER_CONTEXT, the context that `docker context use` chose. Whoever names a place means that place, so it is then the
+only one. Where nobody does, the sockets that Docker and Podman listen on by default are asked, those that exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dockshell.engines import Api, Engine
 
-__all__ = ["APIS", "OTHERS", "Place", "Tls", "api", "configuration", "engine", "engines"]
+__all__ = ["APIS", "OTHERS", "Place", "Tls", "api", "configuration", "engine", "engines", "named"]
 
 # What may stand before :// in an engine's address, and who speaks Docker's API over it: module and class.
 APIS = {
@@ -28,16 +28,17 @@ APIS = {
     "tcp": ("dockshell.engines.sdk", "SdkApi"),
     "ssh": ("dockshell.engines.sdk", "SdkApi"),
 }
-# Engines that don't speak it, by what may stand before :// in a TARGET. They are asked if they are pinned so, or for a process. A new
-# kind of engine is one file, and one line here.
+# Engines that don't speak it, by what may stand before :// in a TARGET. They are asked if they are pinned so, or for a
+# process. A new kind of engine is one file, and one line here.
 OTHERS = {"kernel": ("dockshell.engines.kernel", "KernelEngine")}
+_SYSTEM = ("/var/run/docker.sock", "/run/podman/podman.sock")
 _REMEDY = "start one, name one with -H, or look without one: kernel://NAME, pid:N"
 
 
 @noun(frozen=True)
 class Tls:
-    """How to speak TLS with an engine: PEM files, empty for none. Without ca the system's authorities count; without verify
-    whoever answers is believed, as Docker does where it is told so."""
+    """How to speak TLS with an engine: PEM files, empty for none. Without ca the system's authorities count; without
+    verify whoever answers is believed, as Docker does where it is told so."""
 
     ca: str = ""
     cert: str = ""
@@ -55,17 +56,19 @@ class Place:
 
 
 def engines(host: str = "", context: str = "", pinned: str = "", *, processes: bool = False) -> Iterator[Engine]:
-    """The engines to ask, one after another, each made only when it is asked for. host and context: from -H and --context; pinned: what
-    stood before :// in the target; processes: a process is looked for, which this kernel itself knows when no engine does.
+    """The engines to ask, one after another, each made only when it is asked for. host and context: from -H and
+    --context; pinned: what stood before :// in the target; processes: a process is looked for, which this kernel itself
+    knows when no engine does.
 
-    Raises EngineError where there is none to ask, or a named one can't be; UsageError for a host and a context together.
+    Raises EngineError where there is none to ask, or a named one can't be; UsageError for a host and a context
+    together.
     """
     if host and context:
         raise UsageError("-H and --context both say where the engine is: give one of them")
     if pinned in OTHERS:
         yield _other(pinned)
         return
-    place = _named(host, context)
+    place = named(host, context)
     passed: list[str] = []
     offered = False
     for each in [place] if place else _defaults():
@@ -92,7 +95,8 @@ def engine(place: Place) -> Engine:
 
 
 def api(place: Place) -> Api:
-    """Who speaks Docker's API with the engine at that place. Raises EngineError where the address can't be an engine's."""
+    """Who speaks Docker's API with the engine at that place. Raises EngineError where the address can't be an
+    engine's."""
     scheme, _, rest = place.address.partition("://")
     kind = APIS.get(scheme)
     if kind is None or not rest:
@@ -130,16 +134,19 @@ def _check_socket(path: str, said: str) -> None:
     try:
         is_socket = S_ISSOCK(os.stat(path).st_mode)
     except PermissionError:
-        raise EngineError(f"{said} says unix://{printable(path)}, where you may not look: use sudo, or name another with -H") from None
+        raise EngineError(
+            f"{said} says unix://{printable(path)}, where you may not look: use sudo, or name another with -H"
+        ) from None
     except (OSError, ValueError):
         raise EngineError(
-            f"{said} says unix://{printable(path)}, but there is no such socket: start the engine, or name another with -H"
+            f"{said} says unix://{printable(path)}, but there is no such socket: "
+            "start the engine, or name another with -H"
         ) from None
     if not is_socket:
         raise EngineError(f"{said} says unix://{printable(path)}, but that is no socket: name the engine's socket")
 
 
-def _named(host: str, context: str) -> Place | None:
+def named(host: str, context: str) -> Place | None:
     """The place that somebody named; None where nobody did."""
     if host:
         return _host(host, "-H")
@@ -191,17 +198,19 @@ def _spelled(address: str) -> str:
 
 
 def _defaults() -> list[Place]:
-    """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds', Podman's."""
+    """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds',
+    Podman's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     home = os.path.expanduser("~")
+    docker, podman = _SYSTEM
     return [
         Place(f"unix://{path}")
         for path in (
-            "/var/run/docker.sock",
+            docker,
             f"{runtime}/docker.sock",
             f"{home}/.docker/run/docker.sock",
             f"{home}/.docker/desktop/docker.sock",
-            "/run/podman/podman.sock",
+            podman,
             f"{runtime}/podman/podman.sock",
         )
         if _listens(path)

@@ -22,8 +22,8 @@ __all__ = ["Remote", "certificates", "over_ssh", "over_tcp", "over_tls", "over_u
 
 @dataclass
 class Remote:
-    """address, tls: what SdkApi wants. kind: `docker` or `podman`. container: the name of a busybox that runs there. environment: what the
-    program needs to get there."""
+    """address, tls: what SdkApi wants. kind: `docker` or `podman`. container: the name of a busybox that runs there.
+    environment: what the program needs to get there."""
 
     address: str
     container: str
@@ -76,13 +76,16 @@ def _dockerd(world: World, name: str, words: list[str], tls: Tls | None, environ
         "--exec-root", f"{directory}/exec", "--bridge=none", "--iptables=false", "--ip6tables=false",
     ]  # fmt: skip
     daemon = Daemon([*argv, *words], directory, {"DOCKERD_ALLOW_INSECURE_TCP": "1"})
-    peer = Peer("docker", daemon.url, [world.need_program("docker"), "-H", daemon.url], {}, world.scratch, lambda text: None)
+    peer = Peer(
+        "docker", daemon.url, [world.need_program("docker"), "-H", daemon.url], {}, world.scratch, lambda text: None
+    )
     container = peer.run("busybox", options=("--network", "none"))
     return Remote(f"tcp://127.0.0.1:{port}", container, "docker", tls, environment, daemon, peer)
 
 
 def certificates(directory: str) -> Tls:
-    """An authority, and certificates of it for a server at 127.0.0.1 (server-cert.pem, server-key.pem) and for a client."""
+    """An authority, and certificates of it for a server at 127.0.0.1 (server-cert.pem, server-key.pem) and for a
+    client."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -122,8 +125,9 @@ def certificates(directory: str) -> Tls:
 
 
 def over_ssh(world: World, directory: str) -> Remote:
-    """The tests' Docker, through an sshd in a container that has its socket and the `docker` client. `ssh` on the PATH becomes one
-    with a configuration of its own, for the real one reads the configuration of who runs the tests whatever HOME says."""
+    """The tests' Docker, through an sshd in a container that has its socket and the `docker` client. `ssh` on the PATH
+    becomes one with a configuration of its own, for the real one reads the configuration of who runs the tests whatever
+    HOME says."""
     peer, client, ssh = world.docker, world.need_program("docker"), world.need_program("ssh")
     for key in ("key", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{directory}/{key}"], check=True)
@@ -151,7 +155,11 @@ def over_ssh(world: World, directory: str) -> Remote:
 
 
 def _write_configuration(directory: str, port: str, key: str, other: str) -> None:
-    for name, line in (("known", f"[127.0.0.1]:{port} {key}"), ("changed", f"[127.0.0.1]:{port} {other}"), ("empty", "")):
+    for name, line in (
+        ("known", f"[127.0.0.1]:{port} {key}"),
+        ("changed", f"[127.0.0.1]:{port} {other}"),
+        ("empty", ""),
+    ):
         with open(f"{directory}/{name}", "w", encoding="ascii") as file:
             file.write(line + "\n")
     with open(f"{directory}/config", "w", encoding="ascii") as file:
@@ -162,8 +170,8 @@ def _write_configuration(directory: str, port: str, key: str, other: str) -> Non
             ("locked-out", "known", "other"),
         ):
             file.write(
-                f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {directory}/{identity}\n"
-                f"  IdentitiesOnly yes\n  GlobalKnownHostsFile none\n  UserKnownHostsFile {directory}/{known}\n"
+                f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
+                f"  IdentityFile {directory}/{identity}\n  IdentitiesOnly yes\n  GlobalKnownHostsFile none\n  UserKnownHostsFile {directory}/{known}\n"
             )
         file.write(f"Host nobody-there\n  HostName 127.0.0.1\n  Port {_free_port()}\n")
 
