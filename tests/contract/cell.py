@@ -1,0 +1,122 @@
+"""A cell of the contract's table: one route on one engine, and the real `dockshell` driven through it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pexpect
+
+from tests.conftest import COMMAND
+from tests.world import Peer
+
+__all__ = ["CELLS", "SANDBOX", "Cell"]
+
+CELLS = (
+    ("ssh", "docker"),
+    ("ssh", "podman"),
+    ("exec", "docker"),
+    ("exec", "podman"),
+    ("nsenter", "docker"),
+    ("nsenter", "podman"),
+    ("nsenter", "kernel"),
+)
+SANDBOX = "sandbox"
+_HOMES = {"ssh": "baseimage", "kernel": SANDBOX}
+
+
+class Cell:
+    """route, engine: the names that the table has. peer: the engine whose containers are entered, for `kernel` Docker,
+    whose containers that engine knows like any other process. home: the container that most lines are tested in:
+    baseimage where it takes an sshd, the project's own sandbox on `kernel`, else busybox."""
+
+    def __init__(
+        self, route: str, engine: str, peer: Peer, sandbox: int, environment: dict[str, str], terminal: Callable[..., Any]
+    ) -> None:
+        self.route, self.engine, self.peer = route, engine, peer
+        self._sandbox = sandbox
+        self._environment = environment
+        self._terminal = terminal
+
+    @property
+    def home(self) -> str:
+        image = _HOMES.get(self.engine) or _HOMES.get(self.route) or "busybox"
+        return image if image == SANDBOX else self.peer.shared(image)
+
+    def pid(self, container: str = "") -> int:
+        """The host's number of the container's first process."""
+        container = container or self.home
+        return self._sandbox if container == SANDBOX else self.peer.pid(container)
+
+    def target(self, container: str = "") -> str:
+        """TARGET for a container of the peer's."""
+        container = container or self.home
+        return f"kernel://pid:{self.pid(container)}" if self.engine == "kernel" else container
+
+    def words(self, verb: str, options: Sequence[str], container: str) -> list[str]:
+        """The words up to and with TARGET."""
+        return [verb, "--via", self.route, *options, self.target(container)]
+
+    def environment(self, env: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """The caller's environment; None as a value takes a variable out."""
+        merged = {**self._environment, "DOCKER_HOST": self.peer.url, **(env or {})}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def run(
+        self,
+        *words: str | bytes,
+        options: Sequence[str] = (),
+        container: str = "",
+        input: bytes = b"",
+        env: Mapping[str, str | None] | None = None,
+        timeout: float = 30,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`dockshell exec --via ROUTE OPTIONS CONTAINER -- WORDS`, to its end, with pipes."""
+        argv: list[str | bytes] = [*COMMAND, *self.words("exec", options, container), "--", *words]
+        environment = self.environment(env)
+        return subprocess.run(argv, input=input, env=environment, capture_output=True, timeout=timeout, check=False)
+
+    def sh(self, script: str, *arguments: str | bytes, **more: Any) -> subprocess.CompletedProcess[bytes]:
+        """run() of a script by the container's sh."""
+        return self.run("sh", "-c", script, "sh", *arguments, **more)
+
+    def login(self, script: str, *, options: Sequence[str] = (), **more: Any) -> subprocess.CompletedProcess[bytes]:
+        """`dockshell shell`: a login shell, which reads the script from its input."""
+        container, env = more.get("container", ""), self.environment(more.get("env"))
+        argv = [*COMMAND, *self.words("shell", options, container)]
+        return subprocess.run(argv, input=script.encode(), env=env, capture_output=True, timeout=30, check=False)
+
+    @contextlib.contextmanager
+    def started(
+        self, *words: str | bytes, options: Sequence[str] = (), container: str = "", **more: Any
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The same command, left running, with pipes unless `more` (Popen's own) says otherwise; killed in the end."""
+        more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+        argv: list[str | bytes] = [*COMMAND, *self.words("exec", options, container), "--", *words]
+        with subprocess.Popen(argv, env=self.environment(), **more) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe:
+                        with contextlib.suppress(BrokenPipeError):
+                            pipe.close()
+
+    def terminal(
+        self, *words: str, options: Sequence[str] = (), container: str = "", **more: Any
+    ) -> pexpect.spawn[bytes]:
+        """`dockshell exec`, or with no words `dockshell shell`, on a new pty."""
+        entering = self.words("exec" if words else "shell", options, container)
+        child: pexpect.spawn[bytes] = self._terminal(*entering, *words, engine=self.peer, **more)
+        return child
+
+    def ask(self, *words: str, container: str = "") -> str:
+        """What a program inside prints, by the engine's own exec; in the sandbox, which has none, by its shell's."""
+        container = container or self.home
+        if container != SANDBOX:
+            return self.peer.ask("exec", container, *words)
+        argv = ["nsenter", "--target", str(self._sandbox), "--all", "--root", *words]
+        return subprocess.run(argv, capture_output=True, check=True, text=True, stdin=subprocess.DEVNULL).stdout
