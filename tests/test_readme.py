@@ -1,0 +1,71 @@
+"""What the README says to type is typed, line by line, in a real bash."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.world import Peer
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.path.dirname(sys.executable)
+
+
+def _text() -> str:
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        return file.read()
+
+
+def _commands() -> list[str]:
+    """The lines after a `$` in the README's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", _text(), re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def _compose(service: str, number: int) -> list[str]:
+    labels = {"project": "shop", "service": service, "container-number": str(number)}
+    return [word for name, value in labels.items() for word in ("--label", f"com.docker.compose.{name}={value}")]
+
+
+def test_every_command_in_the_readme_works(docker: Peer, environment: Mapping[str, str]) -> None:
+    """In the order of the page, in one shell, each command ends with 0 and says nothing of an error."""
+    docker.run("busybox", name="web", options=["--label", "app=web"])
+    docker.run("busybox", name="shop-api-2", options=_compose("api", 2))
+    commands = _commands()
+    assert len(commands) > 12
+    # One container named shop/api at the time; the second replica alone answers to both lines.
+    script = "set -e\n" + "".join(f"echo '@ {number}' >&2\n{line}\n" for number, line in enumerate(commands))
+    env = {**environment, "PATH": f"{BIN}:{environment['PATH']}", "DOCKER_HOST": docker.url}
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, text=True,
+    )  # fmt: skip
+    reached = int(done.stderr.rpartition("@ ")[2].split()[0])
+    assert done.returncode == 0, f"`{commands[reached]}` failed: {done.stderr}"
+    assert "hi\n" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("line", ["./dev demo", "./dev test"])
+def test_the_two_commands_open_the_readme(line: str) -> None:
+    """A newcomer reads them before anything else, and the script knows them."""
+    assert line in _text()[:600]
+    with open(os.path.join(ROOT, "dev"), encoding="utf-8") as file:
+        assert f"{line.split()[1]})" in file.read()
+
+
+def test_the_options_in_the_pages_exist() -> None:
+    """An option that a page names is one that the program has."""
+    from dockshell.options import OPTIONS
+
+    known = {name for option in OPTIONS for name in option.names}
+    for page in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"):
+        with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+            text = file.read()
+        for name in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text):
+            assert name in known, f"{page} names {name}"
