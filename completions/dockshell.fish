@@ -1,7 +1,7 @@
 # fish completion for dockshell, dsh, docker-bash and docker-ssh. The words go to the program, which answers with candidates.
 
 function __dockshell_complete
-    set -l current (commandline -ct)
+    set -l current (string trim --left --chars "'\"" -- (commandline -ct))
     for line in (command dockshell __complete -- (commandline -opc) $current 2>/dev/null </dev/null)
         if test "$line" = :files
             set -l option (string match -r -- '^--[^=]*=' $current)
