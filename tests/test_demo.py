@@ -16,6 +16,8 @@ import pexpect
 import pytest
 
 import dockshell as package
+from dockshell import options
+from dockshell.commands import demo
 from dockshell.demo import container, rootfs, sandbox
 from dockshell.engines import where
 from dockshell.engines.kernel import KernelEngine
@@ -228,6 +230,19 @@ def test_an_engine_on_another_kind_of_machine(docker: Peer, monkeypatch: pytest.
     finally:
         api.remove_image(name)
         api.close()
+
+
+def test_an_engine_that_can_make_no_container(docker: Peer, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the engine that was found makes no container, the sandbox does; where it was named with -H, that is an
+    error."""
+    world.need_root()
+    monkeypatch.setenv("DOCKER_HOST", docker.url)
+    monkeypatch.setattr(container, "_MACHINES", {})
+    monkeypatch.setattr(container, "_SHELLED", ("dsh-absent",))
+    with demo.somewhere(options.parse(["demo"])) as target:
+        assert target.startswith("kernel://")
+    with pytest.raises(EngineError), demo.somewhere(options.parse(["demo", "-H", docker.url])):
+        pass
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dockshell.engines import Engine
     from dockshell.options import Arguments
 
-__all__ = ["run"]
+__all__ = ["run", "somewhere"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PATIENCE = 3.0  # seconds for a session to end by itself after its container has
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> int:
     try:
         with _ended_by_signals(), contextlib.ExitStack() as stack:
             stack.callback(tour.end)  # called last: the container's end is what ends a session
-            tour.target = stack.enter_context(_somewhere(arguments))
+            tour.target = stack.enter_context(somewhere(arguments))
             if os.isatty(0) and os.isatty(1):
                 tour.at_a_terminal()
             else:
@@ -50,7 +50,7 @@ def run(arguments: Arguments) -> int:
 
 
 @contextlib.contextmanager
-def _somewhere(arguments: Arguments) -> Iterator[str]:
+def somewhere(arguments: Arguments) -> Iterator[str]:
     """A container to show things in → the TARGET that names it."""
     named = bool(arguments.text("host") or arguments.text("context"))
     engine, reason = _engine(arguments, named)
