@@ -7,6 +7,7 @@ import hashlib
 import os
 import select
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -220,8 +221,8 @@ def test_a_terminal_has_the_size_it_is_given(api: SdkApi, remote: Remote) -> Non
 
 def test_an_idle_stream_outlives_every_limit(remote: Remote) -> None:
     """The patience for answers doesn't count for a session: one that is silent for longer goes on."""
-    api = SdkApi(remote.address, remote.tls, patience=1)
-    _, stream = _start(api, remote.container, "sh", "-c", "sleep 2.5; echo late; cat")
+    api = SdkApi(remote.address, remote.tls, patience=3)
+    _, stream = _start(api, remote.container, "sh", "-c", "sleep 4.5; echo late; cat")
     with stream:
         assert _streams(_drive(stream, b"still here\n")) == {1: b"late\nstill here\n"}
     api.close()
@@ -277,7 +278,7 @@ def test_an_image_becomes_a_container_and_both_go(world: World) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_dockshell_runs_a_command_there(
-    way: str, remotes: Callable[[str], Remote], dockshell: Callable[..., object]
+    way: str, remotes: Callable[[str], Remote], dockshell: Callable[..., subprocess.CompletedProcess[bytes]]
 ) -> None:
     """The whole program, with -H: input, both outputs and the exit code, by the engine's exec where the engine is
     elsewhere."""

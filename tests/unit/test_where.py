@@ -223,7 +223,7 @@ def test_a_context_brings_its_certificates(machine: Path) -> None:
     _context(machine, "lax", {"Host": _tcp(2), "SkipTLSVerify": True})
     _context(machine, "plain", {"Host": _tcp(3), "SkipTLSVerify": False})
     assert where.named("", "sure") == Place(
-        _tcp(1), "--context (sure)", Tls(*(str(folder / f"{name}.pem") for name in ("ca", "cert", "key")))
+        _tcp(1), "--context (sure)", Tls(f"{folder}/ca.pem", f"{folder}/cert.pem", f"{folder}/key.pem")
     )
     assert where.named("", "lax") == Place(_tcp(2), "--context (lax)", Tls(verify=False))
     assert where.named("", "plain") == Place(_tcp(3), "--context (plain)")

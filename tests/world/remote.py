@@ -121,7 +121,7 @@ def certificates(directory: str) -> Tls:
     write("", authority, ca=True)
     for name in ("server-", ""):
         write(name, ec.generate_private_key(ec.SECP256R1()), ca=False)
-    return Tls(*(os.path.join(directory, f"{name}.pem") for name in ("ca", "cert", "key")))
+    return Tls(f"{directory}/ca.pem", f"{directory}/cert.pem", f"{directory}/key.pem")
 
 
 def over_ssh(world: World, directory: str) -> Remote:
@@ -169,10 +169,9 @@ def _write_configuration(directory: str, port: str, key: str, other: str) -> Non
             ("impostor", "changed", "key"),
             ("locked-out", "known", "other"),
         ):
-            file.write(
-                f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
-                f"  IdentityFile {directory}/{identity}\n  IdentitiesOnly yes\n  GlobalKnownHostsFile none\n  UserKnownHostsFile {directory}/{known}\n"
-            )
+            file.write(f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n")
+            file.write(f"  IdentityFile {directory}/{identity}\n  IdentitiesOnly yes\n")
+            file.write(f"  GlobalKnownHostsFile none\n  UserKnownHostsFile {directory}/{known}\n")
         file.write(f"Host nobody-there\n  HostName 127.0.0.1\n  Port {_free_port()}\n")
 
 
