@@ -58,7 +58,11 @@ class SshRoute:
 
     def open(self, container: Container, command: Command) -> Session:
         """See Route. Raises LoginError, HostKeyError, UserError, UsageError."""
-        visit = self._found if self._found and self._found.fits(container, command) else _Visit(container, command, self._login)
+        visit = (
+            self._found
+            if self._found and self._found.fits(container, command)
+            else _Visit(container, command, self._login)
+        )
         self._found = None
         return visit.enter()
 
@@ -89,25 +93,35 @@ class _Visit:
         if self._known and not self._listening:
             return f"no sshd listens inside on port {self._port}: start one, or name its port with --port"
         if not self._ways:
-            return f"no address of the container leads to port {self._port} from here: publish it, or connect the container to a network"
+            return (
+                f"no address of the container leads to port {self._port} from here: "
+                "publish it, or connect the container to a network"
+            )
         if self._known:
             own = {address for _, address in self._container.addresses}
             self._ways = listening.reachable(self._ways, self._listening, own)
             if not self._ways:
                 places = ", ".join(sorted(self._listening))
-                return f"the sshd inside listens on {places} only, where it can't be reached from here: have it listen on every address"
+                return (
+                    f"the sshd inside listens on {places} only, out of reach from here: have it listen on every address"
+                )
         return None
 
     def unwelcome(self) -> str | None:
         """Why a login would fail or not be what was meant, found out without one: no sshd is to see us turned away."""
         user, mine = self._identity.name, self._container.user
         if not self._command.user and mine not in ("", "0", "root", "0:0", "root:root"):
-            return f"the container's own user is {printable(mine)} and this would log in as root: ask for that with --via ssh"
-        if os.path.basename(self._identity.shell) in _NO_LOGIN or not self._files.executable(self._identity.shell or "/bin/sh"):
-            return f"the login shell of {printable(user)} inside turns logins away: take another way, or change it there with chsh"
+            return f"the container's own user is {printable(mine)}, and this would be root: ask for that with --via ssh"
+        if os.path.basename(self._identity.shell) in _NO_LOGIN or not self._files.executable(
+            self._identity.shell or "/bin/sh"
+        ):
+            return f"the login shell of {printable(user)} inside turns logins away: change it there with chsh"
         key = keys.standing(self._key, authorized.keys(self._files, self._identity.home))
         if key is None:
-            return f"no key of ours stands in the authorized_keys of {printable(user)} inside: add one there, or name its half with --key"
+            return (
+                f"no key of ours stands in the authorized_keys of {printable(user)} inside: "
+                "add one there, or name its private half with --key"
+            )
         if not hostkeys.read(self._files):
             return _NO_HOST_KEYS
         self._keys = iter((key,))
@@ -138,12 +152,14 @@ class _Visit:
         except OSError as error:
             tried = ", ".join(map(str, self._ways)) or "no address"
             raise LoginError(
-                f"no sshd of {printable(self._container.name)} answers at {printable(tried)} ({error.strerror or error}): start one inside, "
-                "name its port with --port, or take another way with --via exec"
+                f"no sshd of {printable(self._container.name)} answers at {printable(tried)} "
+                f"({error.strerror or error}): "
+                "start one inside, name its port with --port, or take another way with --via exec"
             ) from None
 
     def _likely(self) -> Iterator[Key]:
-        """Every key of ours; those first that stand in the user's file, for an sshd hangs up after a few that it doesn't know."""
+        """Every key of ours; those first that stand in the user's file, for an sshd hangs up after a few that it
+        doesn't know."""
         allowed = authorized.keys(self._files, self._identity.home)
         first = keys.standing(self._key, allowed)
         if first:
@@ -152,7 +168,7 @@ class _Visit:
 
 
 _NO_HOST_KEYS = (
-    "the container's host keys (/etc/ssh/ssh_host_*_key.pub) can't be read, so nothing would prove that its sshd is what answers: "
+    "the container's host keys (/etc/ssh/ssh_host_*_key.pub) can't be read, so nothing would prove who answers: "
     "make them with `ssh-keygen -A` inside"
 )
 
@@ -160,7 +176,9 @@ _NO_HOST_KEYS = (
 def _identity(words: str, files: Files) -> Identity:
     """The user to log in as. Raises UserError where -u says what a login can't do."""
     if ":" in words:
-        raise UserError("a login by ssh takes the groups that the container gives the user: leave out the one after the colon, or take --via exec")
+        raise UserError(
+            "a login by ssh takes the groups that passwd gives: leave out the one after the colon, or take --via exec"
+        )
     identity = resolve(words or "root", files.read("/etc/passwd", _LARGE) or b"", b"")
     if not identity.name:
         raise UserError(f"no user inside has the number {printable(words)}, and a login needs a name: take --via exec")
@@ -186,7 +204,9 @@ def _environment(container: Container, command: Command, files: Files) -> dict[s
     if command.environment_from == "init":
         initial = files.read("/proc/1/environ")
         if initial is None:
-            raise UserError("the environment of process 1 can't be read from here: leave out --env-from init, or take --via exec")
+            raise UserError(
+                "the environment of process 1 can't be read from here: leave out --env-from init, or take --via exec"
+            )
         pairs = (text.partition("=") for text in initial.decode("utf-8", "surrogateescape").split("\0"))
         environment = {name: value for name, equals, value in pairs if equals and name}
     else:

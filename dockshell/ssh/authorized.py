@@ -1,4 +1,5 @@
-"""Which keys an sshd inside would take for a user, by the files that it reads itself (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+"""Which keys an sshd inside would take for a user, by the files that it reads itself (sshd(8), AUTHORIZED_KEYS FILE
+FORMAT)."""
 
 from __future__ import annotations
 
@@ -11,11 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["keys", "parse"]
 
 _NAMES = (".ssh/authorized_keys", ".ssh/authorized_keys2")  # sshd_config(5), AuthorizedKeysFile
-# Options that leave the login what we want of it: a shell of one's own with a terminal. With any other (command=, from=, restrict, no-pty,
-# cert-authority, expiry-time=, …) the login might fail or be something else, so such a line doesn't count.
+# Options that leave the login what we want of it: a shell of one's own with a terminal. With any other (command=,
+# from=, restrict, no-pty, cert-authority, expiry-time=, …) the login might fail or be something else, so such a line
+# doesn't count.
 _HARMLESS = frozenset(
-    "agent-forwarding no-agent-forwarding environment no-port-forwarding port-forwarding permitlisten permitopen no-touch-required"
-    " pty tunnel no-user-rc user-rc x11-forwarding no-x11-forwarding".split()
+    (
+        "agent-forwarding",
+        "no-agent-forwarding",
+        "environment",
+        "port-forwarding",
+        "no-port-forwarding",
+        "permitlisten",
+        "permitopen",
+        "no-touch-required",
+        "pty",
+        "tunnel",
+        "user-rc",
+        "no-user-rc",
+        "x11-forwarding",
+        "no-x11-forwarding",
+    )
 )
 _LARGEST = 1 << 20
 
@@ -43,7 +59,8 @@ def parse(content: bytes) -> set[bytes]:
 
 
 def _options(line: bytes) -> tuple[bytes, bytes]:
-    """A line that begins with options → them, and the rest. Blanks and commas within double quotes are part of an option."""
+    """A line that begins with options → them, and the rest. Blanks and commas within double quotes are part of an
+    option."""
     quoted = False
     for place, byte in enumerate(line):
         if byte == 0x22 and line[place - 1 : place] != b"\\":
@@ -54,6 +71,7 @@ def _options(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _harmless(options: bytes) -> bool:
-    # What stands within quotes may look like options: a comma in there ends up as an unknown one, which is the safe side.
+    # What stands within quotes may look like options: a comma in there ends up as an unknown one, which is the safe
+    # side.
     names = (option.partition("=")[0].strip().lower() for option in options.decode("latin-1").split(",") if option)
     return all(name in _HARMLESS for name in names)

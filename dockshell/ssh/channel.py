@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import threading
 
 from dockshell.errors import LoginError, SessionLost, printable
@@ -42,11 +41,12 @@ def start(transport: Transport, line: bytes | None, command: Command, watched: i
         if line is None:
             channel.invoke_shell()
         else:
-            channel.exec_command(line)  # type: ignore[arg-type]  # takes bytes as well
+            channel.exec_command(line)
     except (paramiko.SSHException, OSError, EOFError) as error:
         hang_up(transport)
         raise LoginError(
-            f"the sshd let us in but refused a session ({printable(str(error))}): see its log inside, or take another way with --via exec"
+            f"the sshd let us in but refused a session ({printable(str(error))}): "
+            "see its log inside, or take another way with --via exec"
         ) from None
     if not command.input:
         session.end_input()
@@ -54,8 +54,9 @@ def start(transport: Transport, line: bytes | None, command: Command, watched: i
 
 
 class _Bell:
-    """paramiko rings it whenever a buffer was fed or closed. Only the reader makes it silent, before it looks into both buffers, so that no ring
-    is lost between them. (The pipe that paramiko would make itself is cleared by whichever buffer ran empty.)"""
+    """paramiko rings it whenever a buffer was fed or closed. Only the reader makes it silent, before it looks into
+    both buffers, so that no ring is lost between them. (The pipe that paramiko would make itself is cleared by
+    whichever buffer ran empty.)"""
 
     def __init__(self) -> None:
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -81,8 +82,9 @@ class _Bell:
 class ChannelSession:
     """The `Session` of one channel. Its memory is bounded by the channel's window both ways.
 
-    Three threads: paramiko's fills the buffers; one of our own carries input, since a channel can't be polled for writing; the third sends
-    sizes and signals, since those are asked for from signal handlers, which must not wait for locks that the interrupted code holds.
+    Three threads: paramiko's fills the buffers; one of our own carries input, since a channel can't be polled for
+    writing; the third sends sizes and signals, since those are asked for from signal handlers, which must not wait for
+    locks that the interrupted code holds.
     """
 
     def __init__(self, transport: Transport, channel: Channel, *, terminal: bool, watched: int) -> None:
@@ -128,7 +130,9 @@ class ChannelSession:
         elif closed:
             self._ready = ()
             if self._code() is None:
-                raise SessionLost("the connection broke under the session: see with `dockshell ls` whether the container still runs")
+                raise SessionLost(
+                    "the connection broke under the session: see with `dockshell ls` whether the container still runs"
+                )
         return arrived
 
     @property
@@ -171,7 +175,9 @@ class ChannelSession:
     def wait(self) -> int:
         code = self._code()
         if code is None:
-            raise SessionLost("the connection broke under the session: see with `dockshell ls` whether the container still runs")
+            raise SessionLost(
+                "the connection broke under the session: see with `dockshell ls` whether the container still runs"
+            )
         return code
 
     def close(self) -> None:
@@ -220,8 +226,9 @@ class ChannelSession:
             os.close(descriptor)
 
     def _container_ended(self) -> None:
-        """Its first process is gone, and by that every other. The kernel closes their connections, but where the network went first nothing of that
-        reaches us, so the connection gets a moment for what is still on its way and is then closed from here."""
+        """Its first process is gone, and by that every other. The kernel closes their connections, but where the
+        network went first nothing of that reaches us, so the connection gets a moment for what is still on its way and
+        is then closed from here."""
         self._ready = self._ready[:1]
         closing = threading.Timer(0.5, hang_up, (self._transport,))
         closing.daemon = True

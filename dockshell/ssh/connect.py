@@ -29,8 +29,8 @@ _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac
 def connect(connection: socket.socket, host_keys: dict[str, set[bytes]], name: str) -> Transport:
     """The key exchange. host_keys: what hostkeys.read() found in the container; name: the container's, for people.
 
-    Raises HostKeyError where the server shows another key than these, before anything else was sent to it; LoginError where it speaks no
-    SSH that we do. Then the socket is closed.
+    Raises HostKeyError where the server shows another key than these, before anything else was sent to it; LoginError
+    where it speaks no SSH that we do. Then the socket is closed.
     """
     paramiko = library.load()
     transport: Transport = transport_class()(connection)
@@ -47,21 +47,24 @@ def connect(connection: socket.socket, host_keys: dict[str, set[bytes]], name: s
     except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
         hang_up(transport)
         raise LoginError(
-            f"the sshd of {printable(name)} broke off before the login ({printable(str(error)) or type(error).__name__}): "
+            f"the sshd of {printable(name)} broke off before the login "
+            f"({printable(str(error)) or type(error).__name__}): "
             "see its log inside, or take another way with --via exec"
         ) from None
     if not any(shown.asbytes() in blobs for blobs in host_keys.values()):
         hang_up(transport)
         raise HostKeyError(
-            f"the server that answered is not the sshd of {printable(name)}: its host key {fingerprint(shown.asbytes())} is none of those in the "
-            "container's /etc/ssh; restart the sshd if its keys were made anew, or take another way with --via exec"
+            f"the server that answered is not the sshd of {printable(name)}: its host key "
+            f"{fingerprint(shown.asbytes())} is none of those in the container's /etc/ssh; "
+            "restart the sshd if its keys were made anew, or take another way with --via exec"
         )
     transport.set_keepalive(_KEEPALIVE)
     return transport
 
 
 def log_in(transport: Transport, user: str, keys: Iterable[Key], name: str) -> None:
-    """Tries the keys in turn; nothing but keys. Raises LoginError where none is taken, and then the transport is closed."""
+    """Tries the keys in turn; nothing but keys. Raises LoginError where none is taken, and then the transport is
+    closed."""
     paramiko = library.load()
     tried = []
     try:

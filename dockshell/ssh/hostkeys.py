@@ -1,4 +1,5 @@
-"""The container's own host keys, read out of it by its engine: what the sshd that answers has to show. Its files are hostile text."""
+"""The container's own host keys, read out of it by its engine: what the sshd that answers has to show. Its files are
+hostile text."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ALGORITHMS", "public_line", "read"]
 
-# Key type → the signature algorithms that prove it, cheapest to check first (RFC 8709, 5656, 8332). No DSA, and no RSA with SHA-1.
+# Key type → the signature algorithms that prove it, cheapest to check first (RFC 8709, 5656, 8332). No DSA, and no RSA
+# with SHA-1.
 ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
     "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
@@ -25,8 +27,8 @@ _LARGEST = 16 << 10
 
 
 def read(files: Files) -> dict[str, set[bytes]]:
-    """Key type → the public keys (blobs, RFC 4253, 6.6) of that type in /etc/ssh/ssh_host_*_key.pub, in ALGORITHMS' order. Empty where there
-    is none that can be used."""
+    """Key type → the public keys (blobs, RFC 4253, 6.6) of that type in /etc/ssh/ssh_host_*_key.pub, in ALGORITHMS'
+    order. Empty where there is none that can be used."""
     found: dict[str, set[bytes]] = {}
     for name in files.names("/etc/ssh"):
         if _FILE.fullmatch(name) and (content := files.read("/etc/ssh/" + name, _LARGEST)):
@@ -37,7 +39,8 @@ def read(files: Files) -> dict[str, set[bytes]]:
 
 
 def public_line(line: bytes) -> tuple[str, bytes] | None:
-    """`TYPE BASE64 [comment]` → (type, blob), where the type is one of ALGORITHMS and the blob says the same of itself; else None."""
+    """`TYPE BASE64 [comment]` → (type, blob), where the type is one of ALGORITHMS and the blob says the same of
+    itself; else None."""
     fields = line.split(None, 2)
     if len(fields) < 2:
         return None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from paramiko import PKey
+    from paramiko import AgentKey, PKey
 
 __all__ = ["INSECURE_BLOB", "Key", "candidates", "fingerprint", "from_file", "standing"]
 
@@ -50,7 +50,8 @@ INSECURE_BLOB = _string(b"ssh-rsa") + _mpint(_E) + _mpint(_P * _Q)
 
 @noun(frozen=True)
 class Key:
-    """blob: the public half (RFC 4253, 6.6). origin: where it is from, for people. load: makes paramiko's object of it, which is what costs."""
+    """blob: the public half (RFC 4253, 6.6). origin: where it is from, for people. load: makes paramiko's object of
+    it, which is what costs."""
 
     blob: bytes
     origin: str
@@ -63,8 +64,9 @@ def fingerprint(blob: bytes) -> str:
 
 
 def candidates(file: str = "") -> Iterator[Key]:
-    """Every key we have, in the order in which they are tried: the file (from --key), the agent's, the one in the home directory, the insecure
-    one. Each is looked for only when the one before has been taken. Raises UsageError for the file."""
+    """Every key we have, in the order in which they are tried: the file (from --key), the agent's, the one in the home
+    directory, the insecure one. Each is looked for only when the one before has been taken. Raises UsageError for the
+    file."""
     if file:
         yield from_file(file)
     yield from _agent()
@@ -73,7 +75,8 @@ def candidates(file: str = "") -> Iterator[Key]:
 
 
 def standing(file: str, allowed: set[bytes]) -> Key | None:
-    """One of our keys that is among the allowed blobs: the file's if there is one, else the cheapest to use. Raises UsageError for the file."""
+    """One of our keys that is among the allowed blobs: the file's if there is one, else the cheapest to use. Raises
+    UsageError for the file."""
     if file and (given := from_file(file)).blob in allowed:
         return given
     if INSECURE_BLOB in allowed:
@@ -84,8 +87,8 @@ def standing(file: str, allowed: set[bytes]) -> Key | None:
 
 
 def from_file(path: str) -> Key:
-    """The private key in that file, of any format that OpenSSH or OpenSSL write. An encrypted one is used through the agent, if that holds it,
-    for nothing here ever asks for a passphrase. Raises UsageError."""
+    """The private key in that file, of any format that OpenSSH or OpenSSL write. An encrypted one is used through the
+    agent, if that holds it, for nothing here ever asks for a passphrase. Raises UsageError."""
     library.load()
     name = printable(path)
     content = _content(path)
@@ -98,9 +101,15 @@ def from_file(path: str) -> Key:
         for key in _agent():
             if key.blob == blob:
                 return key
-        raise UsageError(f"the key {name} is encrypted and no agent holds it: add it with `ssh-add {name}` first") from None
+        raise UsageError(
+            f"the key {name} is encrypted and no agent holds it: add it with `ssh-add {name}` first"
+        ) from None
     except ValueError:
-        why = "is a public key: give its private half" if _is_public(content) else "is no private key in a known format: make one with ssh-keygen"
+        why = (
+            "is a public key: give its private half"
+            if _is_public(content)
+            else "is no private key in a known format: make one with ssh-keygen"
+        )
         raise UsageError(f"the key {name} {why}") from None
 
 
@@ -153,8 +162,8 @@ def _wrapped(private: object) -> PKey:
 
 
 def _public_half(path: str, content: bytes) -> bytes | None:
-    """The blob that belongs to an encrypted private key: an OpenSSH file holds it in clear (openssh's PROTOCOL.key), any other may have a .pub
-    beside it."""
+    """The blob that belongs to an encrypted private key: an OpenSSH file holds it in clear (openssh's PROTOCOL.key),
+    any other may have a .pub beside it."""
     body = _body(content)
     if body.startswith(b"openssh-key-v1\0"):
         place = 15
@@ -190,12 +199,17 @@ def _agent() -> list[Key]:
         held = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError, EOFError, ValueError):
         return []
-    return [Key(key.blob, "the agent's " + printable(key.comment or key.get_name()), lambda key=key: key) for key in held]
+    return [_held(key) for key in held]
+
+
+def _held(key: AgentKey) -> Key:
+    return Key(key.blob, "the agent's " + printable(key.comment or key.get_name()), lambda: key)
 
 
 def _home() -> list[Key]:
     content = _content(_HOME_FILE)
-    # What lies there is nearly always the constant, which is cheaper to use as such: any form of the file spells its first prime.
+    # What lies there is nearly always the constant, which is cheaper to use as such: any form of the file spells its
+    # first prime.
     if not content or _P.to_bytes(128, "big") in _body(content):
         return []
     library.load()
@@ -209,7 +223,9 @@ def _insecure() -> PKey:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     d = pow(_E, -1, (_P - 1) * (_Q - 1))
-    numbers = rsa.RSAPrivateNumbers(_P, _Q, d, d % (_P - 1), d % (_Q - 1), pow(_Q, -1, _P), rsa.RSAPublicNumbers(_E, _P * _Q))
+    numbers = rsa.RSAPrivateNumbers(
+        _P, _Q, d, d % (_P - 1), d % (_Q - 1), pow(_Q, -1, _P), rsa.RSAPublicNumbers(_E, _P * _Q)
+    )
     # The check takes 36 ms and could only find that this file was changed.
     private: RSAPrivateKey = numbers.private_key(unsafe_skip_rsa_key_validation=True)
     return _wrapped(private)

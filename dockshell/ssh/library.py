@@ -15,9 +15,9 @@ __all__ = ["load"]
 def load() -> ModuleType:
     """The paramiko package.
 
-    It imports `invoke`, half of its import's time, for one keyword of ssh_config that nothing here reads, and says itself that it can do
-    without (paramiko/config.py catches the ImportError); so that import is made to fail for the moment. Its log is silenced: it
-    would put a server's words on stderr as they are.
+    It imports `invoke`, half of its import's time, for one keyword of ssh_config that nothing here reads, and says
+    itself that it can do without (paramiko/config.py catches the ImportError); so that import is made to fail for the
+    moment. Its log is silenced: it would put a server's words on stderr as they are.
     """
     if "paramiko" not in sys.modules:
         spared = "invoke" not in sys.modules

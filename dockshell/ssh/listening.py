@@ -1,4 +1,5 @@
-"""Where an sshd inside can be reached: the ports that its network namespace listens on, and the addresses that lead there."""
+"""Where an sshd inside can be reached: the ports that its network namespace listens on, and the addresses that lead
+there."""
 
 from __future__ import annotations
 
@@ -37,14 +38,16 @@ class Endpoint:
 
 
 def listeners(container: Container) -> dict[int, set[str]] | None:
-    """Port → the addresses at which the container's network namespace listens for TCP; None where that can't be known from here."""
+    """Port → the addresses at which the container's network namespace listens for TCP; None where that can't be known
+    from here."""
     if not container.local or not container.pid or any(word in container.runtime for word in _OTHER_KERNELS):
         return None
     found: dict[int, set[str]] = {}
     read = False
     for table in ("tcp", "tcp6"):
         try:
-            # The process's own view of /proc/net (proc(5)) is that of its network namespace, and can be read without any privilege.
+            # The process's own view of /proc/net (proc(5)) is that of its network namespace, and can be read without
+            # any privilege.
             with open(f"/proc/{container.pid}/net/{table}", encoding="ascii") as lines:
                 for port, address in parse_table(lines):
                     found.setdefault(port, set()).add(address)
@@ -55,7 +58,8 @@ def listeners(container: Container) -> dict[int, set[str]] | None:
 
 
 def parse_table(lines: Iterable[str]) -> list[tuple[int, str]]:
-    """The lines of a /proc/net/tcp or tcp6 → (port, address) of each socket that listens. Raises ValueError where they aren't such."""
+    """The lines of a /proc/net/tcp or tcp6 → (port, address) of each socket that listens. Raises ValueError where they
+    aren't such."""
     found = []
     for line in list(lines)[1:]:
         fields = line.split()
@@ -80,10 +84,13 @@ def configured_port(files: Files) -> int:
 
 
 def endpoints(container: Container, port: int) -> list[Endpoint]:
-    """Every way to that port of the container: its own addresses, as far as they are this machine's neighbours, then what is published."""
+    """Every way to that port of the container: its own addresses, as far as they are this machine's neighbours, then
+    what is published."""
     found = [Endpoint(address, port) for _, address in container.addresses] if container.local else []
     host = "127.0.0.1" if container.local else _host(container.engine.address)
-    return found + [Endpoint(_outside(each, host), each.outside) for each in container.ports if each.inside == port and host]
+    return found + [
+        Endpoint(_outside(each, host), each.outside) for each in container.ports if each.inside == port and host
+    ]
 
 
 def _outside(port: Port, host: str) -> str:
@@ -103,16 +110,17 @@ def _host(address: str) -> str:
 
 
 def reachable(ways: list[Endpoint], listening: set[str], own: set[str]) -> list[Endpoint]:
-    """Those of the ways that end at a socket which listens at these addresses only. own: the container's addresses; a published port leads
-    to one of them."""
+    """Those of the ways that end at a socket which listens at these addresses only. own: the container's addresses; a
+    published port leads to one of them."""
     if listening & {"0.0.0.0", "::"}:
         return ways
     return [way for way in ways if way.address in listening or (way.address not in own and listening & own)]
 
 
 def dial(ways: Iterable[Endpoint], limit: float, *, greeted: bool = False) -> tuple[Endpoint, socket.socket]:
-    """A connection to the first of the ways that answers within the limit, in seconds. greeted: only one that an SSH server greets counts, for
-    what forwards a published port accepts connections even where nothing listens behind it. Raises OSError, the last one's."""
+    """A connection to the first of the ways that answers within the limit, in seconds. greeted: only one that an SSH
+    server greets counts, for what forwards a published port accepts connections even where nothing listens behind it.
+    Raises OSError, the last one's."""
     failure = OSError("there is no address to connect to")
     for way in ways:
         try:
@@ -124,7 +132,8 @@ def dial(ways: Iterable[Endpoint], limit: float, *, greeted: bool = False) -> tu
             if greeted and connection.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL) != b"SSH-":
                 raise OSError("what answers there is no sshd")
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A peer that acknowledges nothing for so long is gone (tcp(7)): with keepalives going out, that ends in an error.
+            # A peer that acknowledges nothing for so long is gone (tcp(7)): with keepalives going out, that ends in an
+            # error.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
             return way, connection
         except OSError as error:

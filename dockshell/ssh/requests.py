@@ -1,7 +1,9 @@
-"""What RFC 4254 has and paramiko lacks: the signal that ended a command, and sending one. All use of paramiko's insides is in here.
+"""What RFC 4254 has and paramiko lacks: the signal that ended a command, and sending one. All use of paramiko's
+insides is in here.
 
-paramiko 5.1 knows `exit-status` only (Channel._handle_request) and drops `exit-signal`, so that a command ended by a signal would look like
-a broken connection; and it has no way to send a `signal` request. Both touch names that have been the same since 2009.
+paramiko 5.1 knows `exit-status` only (Channel._handle_request) and drops `exit-signal`, so that a command ended by a
+signal would look like a broken connection; and it has no way to send a `signal` request. Both touch names that have
+been the same since 2009.
 """
 
 from __future__ import annotations
@@ -40,12 +42,15 @@ def transport_class() -> type[Transport]:
         table[_CHANNEL_REQUEST](channel, message)
 
     table = paramiko.Transport._channel_handler_table
-    made: type[Transport] = type("Transport", (paramiko.Transport,), {"_channel_handler_table": {**table, _CHANNEL_REQUEST: request}})
+    made: type[Transport] = type(
+        "Transport", (paramiko.Transport,), {"_channel_handler_table": {**table, _CHANNEL_REQUEST: request}}
+    )
     return made
 
 
 def ended_by(channel: Channel) -> int | None:
-    """The number of the signal that ended the channel's command: 0 for one that the RFC has no name for, None for no signal."""
+    """The number of the signal that ended the channel's command: 0 for one that the RFC has no name for, None for no
+    signal."""
     name: str | None = getattr(channel, "ended_by", None)
     return None if name is None else SIGNALS.get(name, 0)
 
@@ -58,4 +63,4 @@ def send_signal(channel: Channel, number: int) -> None:
     message.add_string("signal")
     message.add_boolean(False)
     message.add_string(_NAMES[number])
-    channel.get_transport()._send_user_message(message)
+    channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined]
