@@ -313,6 +313,19 @@ def test_a_port_where_nobody_listens_is_said_at_once() -> None:
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.parametrize("address", ["tcp://there:99999", "tcp://there:port", "tcp://:2375", "tcp://[::1"])
+def test_an_address_that_is_none_is_said(address: str) -> None:
+    """What can't be a host and a port is refused before anything is connected."""
+    with pytest.raises(EngineError, match="is no engine's address: tcp://HOST:PORT is one"):
+        SdkApi(address).server()
+
+
+def test_an_engine_may_have_an_address_of_version_6() -> None:
+    """Square brackets around a host are understood."""
+    with pytest.raises(EngineError, match=r"no engine answers at tcp://\[::1\]:1 "):
+        SdkApi("tcp://[::1]:1").server()
+
+
 def test_a_host_that_swallows_everything_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connecting ends after its limit with a sentence that says so."""
     monkeypatch.setattr("dockshell.engines.sdk._CONNECTING", 0.5)

@@ -16,7 +16,7 @@ from dockshell.errors import EngineError, printable
 if TYPE_CHECKING:
     from dockshell.engines.where import Tls
 
-__all__ = ["Connection", "Transport", "dial"]
+__all__ = ["Connection", "Transport", "dial", "host_and_port"]
 
 _KEEPALIVE = 30  # seconds of silence before a peer is asked whether it is still there, as Docker's client does
 
@@ -62,7 +62,7 @@ def dial(address: str, tls: Tls | None, timeout: float) -> Connection:
         from dockshell.engines import tunnel
 
         return tunnel.connect(address, timeout)
-    host, port = _host_and_port(address, 2376 if tls else 2375)
+    host, port = host_and_port(address, 2376 if tls else 2375)
     connected = _tcp(address, host, port, timeout)
     if tls is None:
         return Connection(connected)
@@ -88,7 +88,8 @@ def _unix(path: str, timeout: float) -> socket.socket:
     return connected
 
 
-def _host_and_port(address: str, default: int) -> tuple[str, int]:
+def host_and_port(address: str, default: int) -> tuple[str, int]:
+    """tcp://HOST[:PORT] → its parts. Raises EngineError where the address isn't of that form."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or default

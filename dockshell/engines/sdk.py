@@ -22,7 +22,7 @@ import urllib3
 from docker.errors import APIError, DockerException
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
-from dockshell.engines.dial import Connection, dial
+from dockshell.engines.dial import Connection, dial, host_and_port
 from dockshell.engines.local import parse_head, quote
 from dockshell.engines.where import Tls
 from dockshell.errors import EngineError, printable
@@ -240,10 +240,10 @@ class SdkApi:
 def _base(address: str) -> str:
     """The address as the base of http URLs: a TCP host's name goes into the Host field, a path before all others (a
     reverse proxy's)."""
-    parts = urlsplit(address)
-    if parts.scheme != "tcp":
+    if not address.startswith("tcp:"):
         return "http://docker:80"
-    return f"http://{parts.netloc if parts.port else parts.netloc + ':2375'}{parts.path.rstrip('/')}"
+    host, port = host_and_port(address, 2375)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{urlsplit(address).path.rstrip('/')}"
 
 
 def _object(answer: Any) -> dict[str, Any]:
