@@ -4,6 +4,7 @@ socket's."""
 from __future__ import annotations
 
 import os
+from time import monotonic, sleep
 
 from dockshell.environment import configured, prepare
 from dockshell.errors import CannotExecute, CommandNotFound, EngineError, SessionLost, UsageError, printable
@@ -29,7 +30,9 @@ __all__ = ["ExecRoute", "ExecSession", "route"]
 # The engine can't be told to have no detach keys, and holds the first of them back until the next key. Ctrl-^ is the
 # one least missed; the rest nobody types by accident.
 _DETACH_KEYS = ",".join(["ctrl-^"] * 16)
+_NEVER_BEGAN = (126, 127)  # the codes that engines note of a command that could not be started
 _SHUT_WR = 1
+_MOMENT = 1.0  # seconds for the engine to note what it has just done
 _CHUNK = 1 << 16
 # Old dash knows no -l, and the exec API can't put a dash in front of argv[0]: so a plain sh reads the login files by
 # itself.
@@ -160,15 +163,22 @@ class Attempt:
             return told
         return CannotExecute(f"{printable(word)} can't be executed in {name}: {told}")
 
+    def startable(self) -> bool:
+        """Is there a program and a directory for it, as far as can be seen?"""
+        directory = self._command.directory or self._start.directories[0]
+        word = (self._start.argv or (os.fsencode(self._start.shell),))[0].decode("utf-8", "replace")
+        there = any(self._files.executable(path) for path in self._paths(word, directory))
+        return there and self._files.directory(directory)
+
     def _found(self, word: str, directory: str) -> bool:
+        return any(self._files.exists(path) for path in self._paths(word, directory))
+
+    def _paths(self, word: str, directory: str) -> list[str]:
+        """Where a program of that name is looked for."""
         if "/" in word:
-            paths = [os.path.join(directory, word)]
-        else:
-            paths = [
-                os.path.join(directory, folder or ".", word)
-                for folder in dict(self._start.environment).get("PATH", "").split(":")
-            ]
-        return any(self._files.exists(path) for path in paths)
+            return [os.path.join(directory, word)]
+        search = dict(self._start.environment).get("PATH", "")
+        return [os.path.join(directory, folder or ".", word) for folder in search.split(":")]
 
 
 class ExecSession:
@@ -207,10 +217,14 @@ class ExecSession:
         except BlockingIOError:
             return []
         except OSError as error:
-            raise SessionLost(f"the connection to the engine broke ({error.strerror}): is it still running?") from error
+            # Podman resets the connection where the command ended before it read all of its input.
+            if not isinstance(error, ConnectionResetError) or self._facts().get("Running"):
+                raise SessionLost(
+                    f"the connection to the engine broke ({error.strerror}): is it still running?"
+                ) from error
+            data = b""
         if not data:
-            self._finish()
-            return []
+            return self._finish()
         if not self._begun:
             self._look(data)
         if self._failure is not None:
@@ -220,25 +234,28 @@ class ExecSession:
 
     def _look(self, data: bytes) -> None:
         """Is the first output the command's? Where an exec can't start, Docker sends its own words as if they were."""
-        facts = self._api.exec_inspect(self._id)
+        facts = self._facts()
         self._begun = True
-        if not facts.get("Running") and not facts.get("Pid"):
+        if not facts.get("Running") and not facts.get("Pid") and facts.get("ExitCode") in _NEVER_BEGAN:
             self._failure = b""
 
-    def _finish(self) -> None:
+    def _finish(self) -> list[tuple[int, bytes]]:
+        """The end of output → what was held back of it, where it turns out to be the command's after all."""
         self._ended = True
-        facts = self._facts() if not self._begun else {}
-        if self._failure is not None or (facts and not facts.get("Pid") and facts.get("ExitCode") in (126, 127)):
-            text = (
-                b"".join(data for _, data in Frames().feed(self._failure or b""))
-                if self._frames
-                else self._failure or b""
-            )
-            raise self._attempt.why(
-                EngineError(printable(text.decode("utf-8", "replace").strip()) or "the engine did not say why")
-            )
+        if not self._begun and self._api.server() != "podman":  # Podman always has something to say
+            facts = self._facts()
+            if not facts.get("Pid") and facts.get("ExitCode") in _NEVER_BEGAN:
+                self._failure = b""
+        held = []
+        if self._failure is not None:
+            held = self._frames.feed(self._failure) if self._frames else [(1, self._failure)]
+            # Podman tells no number of a command that has ended, so with a code of its own it looks the same.
+            if self._api.server() != "podman" or not self._attempt.startable():
+                text = b"".join(data for _, data in held).decode("utf-8", "replace").strip()
+                raise self._attempt.why(EngineError(printable(text) or "the engine did not say why"))
         if self._frames and not self._frames.whole:
             raise SessionLost("the connection to the engine broke in the middle of output: is it still running?")
+        return held
 
     def _facts(self) -> dict[str, Any]:
         return self._api.exec_inspect(self._id)
@@ -290,7 +307,15 @@ class ExecSession:
 
     def _leader(self) -> Process | None:
         container = self._attempt.container
-        pid = self._facts().get("Pid") if container.local and not self._ended else 0
+        if not container.local or self._ended:
+            return None
+        # The engine notes the number a moment after the command began, which may have written something by then.
+        facts = self._facts()
+        give_up = monotonic() + _MOMENT
+        while facts.get("Running") and not facts.get("Pid") and monotonic() < give_up:
+            sleep(0.002)
+            facts = self._facts()
+        pid = facts.get("Pid")
         if not pid:
             return None
         try:
@@ -303,13 +328,15 @@ class ExecSession:
 
     def wait(self) -> int:
         # The engine ends the output a moment before it notes the exit code.
-        for _ in range(1000):
+        give_up = monotonic() + _MOMENT
+        while True:
             facts = self._facts()
-            if not facts.get("Running"):
-                code = facts.get("ExitCode")
-                if isinstance(code, int):
-                    return code & 0xFF if code >= 0 else 137
-            os.sched_yield()
+            code = facts.get("ExitCode")
+            if not facts.get("Running") and isinstance(code, int):
+                return code & 0xFF if code >= 0 else 137
+            if monotonic() > give_up:
+                break
+            sleep(0.001)
         raise SessionLost("the engine tells no exit code of the command: is the container still running?")
 
     def close(self) -> None:
