@@ -16,6 +16,7 @@ _WALL = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _INSTRUCTION = 8  # bytes of a struct sock_filter
 _PATIENCE = 1.0  # seconds for the process to stop; one that sleeps uninterruptibly doesn't
+_TURNS = 5.0  # seconds for others like us, who look at the same process, to be done: it has one tracer at a time
 
 
 class _Program(ctypes.Structure):
@@ -26,7 +27,7 @@ def program_of(pid: int) -> bytes:
     """The filter that was installed first, in the kernel's classic BPF: the engine's, whatever the process added for
     itself later. The process stops for less than a millisecond. Raises OSError: EPERM where it may not be traced (or
     somebody else does), EACCES without CAP_SYS_ADMIN, ENOENT where it has no filter, ETIMEDOUT."""
-    _ptrace(_SEIZE, pid)
+    _seize(pid)
     try:
         _ptrace(_INTERRUPT, pid)
         _await_stop(pid)
@@ -45,6 +46,28 @@ def install(program: bytes) -> None:
     content = ctypes.create_string_buffer(program, len(program))
     argument = _Program(len(program) // _INSTRUCTION, ctypes.addressof(content))
     prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(argument))
+
+
+def _seize(pid: int) -> None:
+    """Becomes the tracer of the process, after those that are before us."""
+    give_up = monotonic() + _TURNS
+    refused = 0
+    while True:
+        try:
+            _ptrace(_SEIZE, pid)
+            return
+        except PermissionError:
+            refused += 1
+            # The one before us may have let go between our try and this look, so a single look says nothing.
+            if (not _traced(pid) and refused > 3) or monotonic() > give_up:
+                raise
+            sleep(0.0002)
+
+
+def _traced(pid: int) -> bool:
+    """Has it a tracer? proc_pid_status(5)."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return b"\nTracerPid:\t0\n" not in file.read()
 
 
 def _ptrace(request: int, pid: int, data: int = 0) -> int:
