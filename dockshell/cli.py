@@ -8,6 +8,7 @@ from importlib import import_module
 
 from dockshell import options
 from dockshell.errors import DockshellError
+from dockshell.voice import Voice
 
 __all__ = ["docker_bash", "docker_ssh", "main", "run"]
 
@@ -19,53 +20,52 @@ def main() -> None:
 
 def docker_bash() -> None:
     """The command `docker-bash CONTAINER [CMD...]`."""
-    _leave(_guarded(["docker-bash", *sys.argv[1:]]))
+    _leave(run(sys.argv[1:], "docker-bash"))
 
 
 def docker_ssh() -> None:
     """The command `docker-ssh CONTAINER [CMD...]`."""
-    _leave(_guarded(["docker-ssh", *sys.argv[1:]]))
+    _leave(run(sys.argv[1:], "docker-ssh"))
 
 
-def run(words: list[str]) -> int:
-    """The words after the program's name → exit code. Everything to be said has been said when it returns."""
-    return _guarded(["dockshell", *words])
-
-
-def _guarded(words: list[str]) -> int:
-    """The ladder from exceptions to exit codes (errors.py) and one clear line on stderr."""
-    debug = "--debug" in words
+def run(words: list[str], program: str = "dockshell") -> int:
+    """The words after the program's name → exit code. program: `dockshell` or a drop-in's name. Everything to be said
+    has been said when it returns; with --debug an error comes up as it is."""
     _stand_in()
+    debug = False
     try:
-        return _dispatch(words[0], words[1:])
-    except DockshellError as error:
-        if debug:
-            raise
-        say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+        if program in options.DROPINS and not words:
+            words = ["--help"]  # as the old ones have it, with 0
+        arguments = options.parse(words, program if program in options.DROPINS else "")
+        debug = bool(arguments.on("debug"))
+        return _carry_out(arguments, words)
     except BrokenPipeError:
         # Whoever read our output left; the rest of it is nobody's. stdout becomes /dev/null so that the flush at exit
         # has nothing to fail on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         if debug:
             raise
-        say(
-            f"something went wrong that should not have ({type(error).__name__}: {error}): "
-            "run it again with --debug and report what it says"
-        )
-        return 125
+        return _explain(error)
 
 
-def _dispatch(program: str, words: list[str]) -> int:
-    if program != "dockshell":
-        from dockshell.commands import dropin
+def _explain(error: Exception) -> int:
+    """One clear sentence on stderr → the exit code that goes with it (errors.py)."""
+    if isinstance(error, DockshellError):
+        Voice().say(str(error))
+        return error.exit_code
+    Voice().say(
+        f"something went wrong that should not have ({type(error).__name__}: {error}): "
+        "run it again with --debug and report what it says"
+    )
+    return 125
 
-        return dropin.run(program, words)
-    arguments = options.parse(words)
+
+def _carry_out(arguments: options.Arguments, words: list[str]) -> int:
+    verb = arguments.verb
     if arguments.on("version"):
         from dockshell import __version__
 
@@ -73,10 +73,10 @@ def _dispatch(program: str, words: list[str]) -> int:
         return 0
     if arguments.on("help"):
         # `dockshell --help` is about all verbs; a shell's own help has to be asked for by name.
-        print(options.usage(arguments.verb if arguments.verb in words else ""))
+        print(options.usage(verb if verb in words or verb in options.DROPINS else ""))
         return 0
-    verb = import_module("dockshell.commands." + arguments.verb.strip("_"))
-    code: int = verb.run(arguments)
+    module = "dropin" if verb in options.DROPINS else verb.strip("_")
+    code: int = import_module("dockshell.commands." + module).run(arguments)
     return code
 
 
@@ -88,12 +88,6 @@ def _stand_in() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-
-
-def say(sentence: str) -> None:
-    """One line of dockshell's own on stderr."""
-    sys.stderr.write(f"dockshell: {sentence}\n")
-    sys.stderr.flush()
 
 
 def _leave(code: int) -> None:

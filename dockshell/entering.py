@@ -6,29 +6,26 @@ from __future__ import annotations
 from dockshell.errors import EngineError, SessionLost, printable
 from dockshell.model import noun
 from dockshell.relay import relay
-from dockshell.resolve import Place, newer_but_not_running, resolve_running
+from dockshell.resolve import Place, resolve_running
 from dockshell.routes import Login, choose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dockshell.model import Command, Container, Target
+    from dockshell.voice import Voice
 
 __all__ = ["Way", "enter"]
 
 
 @noun(frozen=True)
 class Way:
-    """How to get in. place: where to look; via: `auto` or a route; verb: whose order `auto` follows; tell: gets what -v
-    shows; say: gets what everybody should read."""
+    """How to get in. place: where to look; via: `auto` or a route; verb: whose order `auto` follows."""
 
     place: Place
     via: str
     verb: str
     login: Login
-    tell: Callable[[str], None]
-    say: Callable[[str], None]
+    voice: Voice
 
 
 def enter(target: Target, command: Command, way: Way) -> int:
@@ -37,14 +34,10 @@ def enter(target: Target, command: Command, way: Way) -> int:
 
     Raises DockshellError where it never began, or its connection broke.
     """
-    container = resolve_running(target, way.place, way.tell)
-    name = printable(container.name)
-    way.tell(f"container: {name} ({container.short}) of {container.engine.name} at {container.engine.address}")
-    if target.kind == "latest" and (newer := newer_but_not_running(container)):
-        way.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
-    _, route = choose(way.via, way.verb, way.login, container, command, way.tell)
+    container = resolve_running(target, way.place, way.voice)
+    _, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
     if command.privileged:
-        way.say("privileged: all capabilities, and no security label")
+        way.voice.say("privileged: all capabilities, and no security label")
     session = route.open(container, command)
     try:
         code = relay(session, terminal=command.terminal is not None, input=command.input)
@@ -66,5 +59,5 @@ def _stopped(container: Container, way: Way) -> bool:
             return False
     except EngineError:
         return False
-    way.say(f"{printable(container.name)} stopped, and the session with it")
+    way.voice.say(f"{printable(container.name)} stopped, and the session with it")
     return True

@@ -261,7 +261,7 @@ def usage(verb: str = "") -> str:
         lines += [f"       dockshell {name:7} {each.words:26} {each.summary}" for name, each in VERBS.items()]
         lines += [
             "",
-            "TARGET: a name, an id, a Compose service or project/service (web:2 for a replica), the beginning of a name,",
+            "TARGET: a name, an id, a Compose service or project/service (web:2: a replica), the beginning of a name,",
             "        label:K=V, pid:N or @latest; docker://, podman:// or kernel:// in front picks the engine",
             "",
         ]

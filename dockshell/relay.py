@@ -111,8 +111,8 @@ class _Relay:
             self._forward(signal.SIGPIPE)
 
     def _forward(self, number: int) -> None:
-        """To the command; where this route can't, it is we who end, as any program would. Also called by handlers, which
-        run between two steps of the loop and whose exceptions come up from there."""
+        """To the command; where this route can't, it is we who end, as any program would. Also called by handlers,
+        which run between two steps of the loop and whose exceptions come up from there."""
         if not self._session.signal(number):
             raise _Left(number)
 

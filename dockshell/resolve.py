@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dockshell.engines import where
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning, printable
+from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from dockshell.engines import Engine
     from dockshell.model import Container, Target
 
 __all__ = ["Place", "newer_but_not_running", "resolve", "resolve_running"]
 
+_SILENT = Voice()
 _NAMED = 5  # candidates that an error names before it says how many more there are
 
 
@@ -30,9 +32,9 @@ class Place:
         return where.engines(self.host, self.context, pinned=target.engine, processes=target.kind == "pid")
 
 
-def resolve(target: Target, place: Place, tell: Callable[[str], None] = lambda line: None) -> Container:
-    """The one container that fits, of the first engine in which any does. tell gets a line for each engine that can't
-    be asked.
+def resolve(target: Target, place: Place, voice: Voice = _SILENT) -> Container:
+    """The one container that fits, of the first engine in which any does. voice tells of each engine that can't be
+    asked.
 
     Raises NotFound, Ambiguous, EngineError.
     """
@@ -43,7 +45,7 @@ def resolve(target: Target, place: Place, tell: Callable[[str], None] = lambda l
             found = engine.find(target)
         except EngineError as error:
             failures.append(str(error))
-            tell(str(error))
+            voice.tell(str(error))
             continue
         if len(found) == 1:
             return found[0]
@@ -55,12 +57,17 @@ def resolve(target: Target, place: Place, tell: Callable[[str], None] = lambda l
     raise NotFound(_missing(target, asked))
 
 
-def resolve_running(target: Target, place: Place, tell: Callable[[str], None] = lambda line: None) -> Container:
-    """resolve(), and NotRunning with the remedy where it can't be entered as it is."""
-    container = resolve(target, place, tell)
-    if container.state == "running":
-        return container
+def resolve_running(target: Target, place: Place, voice: Voice = _SILENT) -> Container:
+    """resolve(), and NotRunning with the remedy where it can't be entered as it is. voice tells what was found, and
+    says so where a newer one than the newest that runs was passed over."""
+    container = resolve(target, place, voice)
     name, program = printable(container.name), container.engine.name
+    if container.state == "running":
+        voice.tell(f"container: {name} ({printable(container.short)}) of {program} at {container.engine.address}")
+        newer = newer_but_not_running(container) if target.kind == "latest" else None
+        if newer:
+            voice.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
+        return container
     if container.state == "paused":
         raise NotRunning(f"{name} is paused: `{program} unpause {name}` lets it go on")
     if container.state == "restarting":
@@ -69,16 +76,12 @@ def resolve_running(target: Target, place: Place, tell: Callable[[str], None] = 
 
 
 def newer_but_not_running(container: Container) -> Container | None:
-    """The container that was created after this one, the newest that runs, but does not run itself."""
-    api = container.engine.api
-    newest = api.containers(everything=True, limit=1) if api else []
-    if not newest or newest[0]["Id"] == container.id:
+    """The newest of all, where that isn't this one, the newest that runs, and doesn't run itself."""
+    newest = container.engine.newest()
+    if newest is None or newest.id == container.id or newest.state == "running":
         return None
-    from dockshell.engines.docker import DockerEngine, from_listing
-
-    found = from_listing(newest[0], DockerEngine(api)) if api else None
     # A listing counts in whole seconds.
-    return found if found and found.state != "running" and found.created >= int(container.created) else None
+    return newest if newest.created >= int(container.created) else None
 
 
 def _missing(target: Target, asked: list[Engine]) -> str:

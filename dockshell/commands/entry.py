@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from dockshell.entering import Way
 from dockshell.errors import UsageError, printable
@@ -11,6 +10,7 @@ from dockshell.linux import terminals
 from dockshell.model import Command
 from dockshell.resolve import Place
 from dockshell.routes import Login
+from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dockshell.model import Size
     from dockshell.options import Arguments
 
-__all__ = ["command", "place", "teller", "way"]
+__all__ = ["command", "way"]
 
 
 def command(arguments: Arguments, words: Sequence[str]) -> Command:
@@ -52,37 +52,12 @@ def way(arguments: Arguments) -> Way:
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise UsageError("--port takes a number from 1 to 65535")
     return Way(
-        place=place(arguments),
+        place=Place(arguments.text("host"), arguments.text("context")),
         via=arguments.text("via") or "auto",
         verb=arguments.verb,
         login=Login(arguments.text("key"), int(port or 0)),
-        tell=teller(arguments),
-        say=_say,
+        voice=Voice(bool(arguments.on("verbose"))),
     )
-
-
-def place(arguments: Arguments) -> Place:
-    """Where to look for containers, as -H and --context say."""
-    return Place(arguments.text("host"), arguments.text("context"))
-
-
-def teller(arguments: Arguments) -> _Teller:
-    """What -v shows goes through here."""
-    return _Teller(bool(arguments.on("verbose")))
-
-
-class _Teller:
-    def __init__(self, loud: bool) -> None:
-        self._loud = loud
-
-    def __call__(self, line: str) -> None:
-        if self._loud:
-            _say(line)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"dockshell: {line}\n")
-    sys.stderr.flush()
 
 
 def _terminal(arguments: Arguments, input: bool) -> Size | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from dockshell import output
-from dockshell.commands.latest import teller
 from dockshell.errors import EngineError
 from dockshell.model import Container
 from dockshell.resolve import Place
 from dockshell.target import LATEST
+from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _UNITS = (("y", 365 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m",
 
 def run(arguments: Arguments) -> int:
     """Prints a row for each, newest first, of every engine that answers. Raises EngineError where none does."""
-    tell = teller(arguments)
+    tell = Voice(bool(arguments.on("verbose"))).tell
     failures: list[str] = []
     listings: list[list[Container]] = []
     for engine in Place(arguments.text("host"), arguments.text("context")).engines(LATEST):

@@ -63,6 +63,9 @@ class Engine(Protocol):
         """Every container, running or not, newest first; the facts that a listing holds, so not each field is
         filled."""
 
+    def newest(self) -> Container | None:
+        """The one that was created last, running or not; as a listing has it."""
+
     def files(self, container: Container) -> Files:
         """The container's files."""
 

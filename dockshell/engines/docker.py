@@ -60,6 +60,10 @@ class DockerEngine:
         listed = [from_listing(each, self) for each in self.api.containers(everything=True)]
         return sorted(listed, key=lambda each: each.created, reverse=True)
 
+    def newest(self) -> Container | None:
+        listed = self.api.containers(everything=True, limit=1)
+        return from_listing(listed[0], self) if listed else None
+
     def files(self, container: Container) -> Files:
         if container.local and container.pid:
             try:

@@ -60,6 +60,9 @@ class KernelEngine:
         known = [self._first(namespace, pids) for namespace, pids in _foreign().items()]
         return sorted((each for each in known if each), key=lambda each: each.created, reverse=True)
 
+    def newest(self) -> Container | None:
+        return next(iter(self.all()), None)
+
     def files(self, container: Container) -> Files:
         try:
             return RootFiles(container.pid)

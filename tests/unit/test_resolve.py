@@ -11,6 +11,7 @@ from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning
 from dockshell.model import Container, Target
 from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running
 from dockshell.target import LATEST, fits, parse
+from dockshell.voice import Voice
 from tests.impostor import Impostor, listed
 
 _COMPOSE = "com.docker.compose."
@@ -39,6 +40,17 @@ class _Engine:
 
     def all(self) -> list[Container]:
         return self.containers
+
+
+class _Heard(Voice):
+    """Keeps what it would say."""
+
+    def __init__(self, loud: bool) -> None:
+        super().__init__(loud)
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 class _Engines(Place):
@@ -181,10 +193,10 @@ def test_a_pinned_engine_is_the_only_one_asked() -> None:
 
 def test_an_engine_that_fails_does_not_hide_the_others() -> None:
     """The failure is told (-v shows it), and the next engine asked; only when none answers is it the error."""
-    told: list[str] = []
+    voice = _Heard(loud=True)
     broken, good = _Engine(failure="broken: mend it"), _Engine(*_named("web"))
-    assert resolve(parse("web"), _Engines(broken, good), told.append).name == "web"
-    assert told == ["broken: mend it"]
+    assert resolve(parse("web"), _Engines(broken, good), voice).name == "web"
+    assert voice.lines == ["broken: mend it"]
     with pytest.raises(EngineError, match="broken: mend it"):
         resolve(parse("web"), _Engines(broken))
 
