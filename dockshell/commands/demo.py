@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from dockshell.commands.looking import place
 from dockshell.errors import DockshellError, EngineError
-from dockshell.resolve import Place
 from dockshell.target import LATEST
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _engine(arguments: Arguments, named: bool) -> tuple[Engine | None, str]:
     such a one doesn't answer, for whoever names one wants that one."""
     reasons = []
     try:
-        for engine in Place(arguments.text("host"), arguments.text("context")).engines(LATEST):
+        for engine in place(arguments).engines(LATEST):
             reason = engine.refuses()
             if reason is None:
                 return engine, ""

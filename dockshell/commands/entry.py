@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
+from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
 from dockshell.errors import UsageError, printable
 from dockshell.linux import terminals
 from dockshell.model import Command
-from dockshell.resolve import Place
 from dockshell.routes import Login
-from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,11 +51,11 @@ def way(arguments: Arguments) -> Way:
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise UsageError("--port takes a number from 1 to 65535")
     return Way(
-        place=Place(arguments.text("host"), arguments.text("context")),
+        place=place(arguments),
         via=arguments.text("via") or "auto",
         verb=arguments.verb,
         login=Login(arguments.text("key"), int(port or 0)),
-        voice=Voice(bool(arguments.on("verbose"))),
+        voice=voice(arguments),
     )
 
 

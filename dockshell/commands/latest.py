@@ -3,10 +3,10 @@ container."""
 
 from __future__ import annotations
 
+from dockshell.commands.looking import place, voice
 from dockshell.errors import printable
-from dockshell.resolve import Place, resolve_running
+from dockshell.resolve import resolve_running
 from dockshell.target import LATEST, parse
-from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,5 +25,4 @@ def run(arguments: Arguments) -> int:
 def found(arguments: Arguments) -> Container:
     """The running container that TARGET, or its absence, names. Raises what resolve_running() does, and UsageError."""
     target = parse(arguments.words[0]) if arguments.words else LATEST
-    place = Place(arguments.text("host"), arguments.text("context"))
-    return resolve_running(target, place, Voice(bool(arguments.on("verbose"))))
+    return resolve_running(target, place(arguments), voice(arguments))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 from dockshell import output
+from dockshell.commands.looking import place, voice
 from dockshell.errors import EngineError
 from dockshell.model import Container
-from dockshell.resolve import Place
 from dockshell.target import LATEST
-from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ _UNITS = (("y", 365 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m",
 
 def run(arguments: Arguments) -> int:
     """Prints a row for each, newest first, of every engine that answers. Raises EngineError where none does."""
-    tell = Voice(bool(arguments.on("verbose"))).tell
+    tell = voice(arguments).tell
     failures: list[str] = []
     listings: list[list[Container]] = []
-    for engine in Place(arguments.text("host"), arguments.text("context")).engines(LATEST):
+    for engine in place(arguments).engines(LATEST):
         try:
             listings.append([each for each in engine.all() if each.state in _ALIVE])
             tell(f"{engine.name} at {engine.address}: {len(listings[-1])} running")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dockshell.engines import Api, Engine
 
-__all__ = ["APIS", "OTHERS", "Place", "Tls", "api", "configuration", "engine", "engines", "named"]
+__all__ = ["APIS", "OTHERS", "Address", "Tls", "api", "configuration", "engine", "engines", "named"]
 
 # What may stand before :// in an engine's address, and who speaks Docker's API over it: module and class.
 APIS = {
@@ -47,7 +47,7 @@ class Tls:
 
 
 @noun(frozen=True)
-class Place:
+class Address:
     """An engine's address, who said so (`DOCKER_HOST`), and how to speak TLS there."""
 
     address: str
@@ -87,14 +87,14 @@ def engines(host: str = "", context: str = "", pinned: str = "", *, processes: b
         raise EngineError(f"no {pinned or 'container'} engine listens here{found_others}: {_REMEDY}")
 
 
-def engine(place: Place) -> Engine:
+def engine(place: Address) -> Engine:
     """The engine at that place, which isn't asked anything yet. Raises EngineError where the address can't be one's."""
     from dockshell.engines.docker import DockerEngine
 
     return DockerEngine(api(place))
 
 
-def api(place: Place) -> Api:
+def api(place: Address) -> Api:
     """Who speaks Docker's API with the engine at that place. Raises EngineError where the address can't be an
     engine's."""
     scheme, _, rest = place.address.partition("://")
@@ -146,7 +146,7 @@ def _check_socket(path: str, said: str) -> None:
         raise EngineError(f"{said} says unix://{printable(path)}, but that is no socket: name the engine's socket")
 
 
-def named(host: str, context: str) -> Place | None:
+def named(host: str, context: str) -> Address | None:
     """The place that somebody named; None where nobody did."""
     if host:
         return _host(host, "-H")
@@ -167,20 +167,20 @@ def named(host: str, context: str) -> Place | None:
     return _context(chosen, "the current context") if chosen else None
 
 
-def _context(name: str, said: str) -> Place | None:
+def _context(name: str, said: str) -> Address | None:
     from dockshell.engines import contexts
 
     address, tls = contexts.endpoint(name, said)
-    return Place(_spelled(address), f"{said} ({printable(name)})", tls) if address else None
+    return Address(_spelled(address), f"{said} ({printable(name)})", tls) if address else None
 
 
-def _host(address: str, said: str) -> Place:
+def _host(address: str, said: str) -> Address:
     spelled = _spelled(address)
     if not spelled.startswith("tcp:"):
-        return Place(spelled, said)
+        return Address(spelled, said)
     from dockshell.engines import contexts
 
-    return Place(spelled, said, contexts.tls_of_environment())
+    return Address(spelled, said, contexts.tls_of_environment())
 
 
 def configuration() -> str:
@@ -197,14 +197,14 @@ def _spelled(address: str) -> str:
     return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
 
 
-def _defaults() -> list[Place]:
+def _defaults() -> list[Address]:
     """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds',
     Podman's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     home = os.path.expanduser("~")
     docker, podman = _SYSTEM
     return [
-        Place(f"unix://{path}")
+        Address(f"unix://{path}")
         for path in (
             docker,
             f"{runtime}/docker.sock",

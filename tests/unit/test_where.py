@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dockshell.engines import where
-from dockshell.engines.where import Place, Tls
+from dockshell.engines.where import Address, Tls
 from dockshell.errors import EngineError, UsageError
 
 _PATHS = {
@@ -222,11 +222,11 @@ def test_a_context_brings_its_certificates(machine: Path) -> None:
         (folder / f"{name}.pem").touch()
     _context(machine, "lax", {"Host": _tcp(2), "SkipTLSVerify": True})
     _context(machine, "plain", {"Host": _tcp(3), "SkipTLSVerify": False})
-    assert where.named("", "sure") == Place(
+    assert where.named("", "sure") == Address(
         _tcp(1), "--context (sure)", Tls(f"{folder}/ca.pem", f"{folder}/cert.pem", f"{folder}/key.pem")
     )
-    assert where.named("", "lax") == Place(_tcp(2), "--context (lax)", Tls(verify=False))
-    assert where.named("", "plain") == Place(_tcp(3), "--context (plain)")
+    assert where.named("", "lax") == Address(_tcp(2), "--context (lax)", Tls(verify=False))
+    assert where.named("", "plain") == Address(_tcp(3), "--context (plain)")
 
 
 def test_the_environment_asks_for_tls(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +234,14 @@ def test_the_environment_asks_for_tls(machine: Path, monkeypatch: pytest.MonkeyP
     verification; only on tcp."""
     (machine / "certs").mkdir()
     (machine / "certs" / "ca.pem").touch()
-    assert where.named(_tcp(1), "") == Place(_tcp(1), "-H")
+    assert where.named(_tcp(1), "") == Address(_tcp(1), "-H")
     monkeypatch.setenv("DOCKER_TLS", "1")
-    assert where.named(_tcp(1), "") == Place(_tcp(1), "-H", Tls(verify=False))
+    assert where.named(_tcp(1), "") == Address(_tcp(1), "-H", Tls(verify=False))
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    assert where.named(_tcp(1), "") == Place(_tcp(1), "-H", Tls())
+    assert where.named(_tcp(1), "") == Address(_tcp(1), "-H", Tls())
     monkeypatch.setenv("DOCKER_CERT_PATH", str(machine / "certs"))
-    assert where.named(_tcp(1), "") == Place(_tcp(1), "-H", Tls(ca=str(machine / "certs" / "ca.pem")))
-    assert where.named("ssh://there", "") == Place("ssh://there", "-H")
+    assert where.named(_tcp(1), "") == Address(_tcp(1), "-H", Tls(ca=str(machine / "certs" / "ca.pem")))
+    assert where.named("ssh://there", "") == Address("ssh://there", "-H")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_the_environment_asks_for_tls(machine: Path, monkeypatch: pytest.MonkeyP
 def test_addresses_may_be_short(machine: Path, monkeypatch: pytest.MonkeyPatch, said: str, meant: str) -> None:
     """What Docker's client takes as an address is one here."""
     monkeypatch.setenv("DOCKER_HOST", said)
-    assert where.named("", "") == Place(meant, "DOCKER_HOST")
+    assert where.named("", "") == Address(meant, "DOCKER_HOST")
 
 
 @pytest.mark.parametrize(
