@@ -37,7 +37,6 @@ def start(transport: Transport, line: bytes | None, command: Command, watched: i
             channel.set_environment_variable(name, value)
         if command.terminal is not None:
             channel.get_pty(dict(command.env).get("TERM", "xterm"), command.terminal.columns, command.terminal.rows)
-        session = ChannelSession(transport, channel, terminal=command.terminal is not None, watched=watched)
         if line is None:
             channel.invoke_shell()
         else:
@@ -48,6 +47,7 @@ def start(transport: Transport, line: bytes | None, command: Command, watched: i
             f"the sshd let us in but refused a session ({printable(str(error))}): "
             "see its log inside, or take another way with --via exec"
         ) from None
+    session = ChannelSession(transport, channel, terminal=command.terminal is not None, watched=watched)
     if not command.input:
         session.end_input()
     return session

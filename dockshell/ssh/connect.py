@@ -102,5 +102,7 @@ def hang_up(transport: Transport) -> None:
         transport.sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
+    # Its timer for the handshake is a thread too, which a failure leaves running.
+    transport.packetizer.complete_handshake()
     transport.close()
     transport.sock.close()

@@ -115,14 +115,13 @@ def from_file(path: str) -> Key:
 
 def _content(path: str) -> bytes | None:
     try:
-        descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # Not to wait where it is a FIFO.
+        with open(
+            os.path.expanduser(path), "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
+        ) as file:
+            return file.read(_LARGEST)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
-        try:
-            return file.read(_LARGEST)
-        except OSError:
-            return None
 
 
 def _parsed(content: bytes, origin: str) -> Key:

@@ -114,7 +114,7 @@ def reachable(ways: list[Endpoint], listening: set[str], own: set[str]) -> list[
     published port leads to one of them."""
     if listening & {"0.0.0.0", "::"}:
         return ways
-    return [way for way in ways if way.address in listening or (way.address not in own and listening & own)]
+    return [way for way in ways if listening & ({way.address} if way.address in own else own)]
 
 
 def dial(ways: Iterable[Endpoint], limit: float, *, greeted: bool = False) -> tuple[Endpoint, socket.socket]:
