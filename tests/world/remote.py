@@ -16,6 +16,7 @@ from dockshell.engines.where import Tls
 from tests.world import World
 from tests.world.daemon import Daemon
 from tests.world.peer import Peer
+from tests.world.scratch import new_bridge
 
 __all__ = ["Remote", "certificates", "over_ssh", "over_tcp", "over_tls", "over_unix"]
 
@@ -70,10 +71,13 @@ def _dockerd(world: World, name: str, words: list[str], tls: Tls | None, environ
     with open(os.path.join(directory, "daemon.json"), "w", encoding="ascii") as file:
         file.write("{}")
     port = _free_port()
+    # A bridge of its own, as no bridge at all has dockerd take the machine's docker0 away.
+    bridge = f"dsh{name}{os.getpid()}"
+    new_bridge(world.scratch, bridge)
     argv = [
         "dockerd", "--config-file", f"{directory}/daemon.json", "--host", f"unix://{directory}/engine.sock",
         "--host", f"tcp://127.0.0.1:{port}", "--pidfile", f"{directory}/pid", "--data-root", f"{directory}/data",
-        "--exec-root", f"{directory}/exec", "--bridge=none", "--iptables=false", "--ip6tables=false",
+        "--exec-root", f"{directory}/exec", "--bridge", bridge, "--iptables=false", "--ip6tables=false",
     ]  # fmt: skip
     daemon = Daemon([*argv, *words], directory, {"DOCKERD_ALLOW_INSECURE_TCP": "1"})
     peer = Peer(
