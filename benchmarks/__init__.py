@@ -1,0 +1,1 @@
+"""dockshell side by side with what one would type instead: `python -m benchmarks`, or `./dev bench`."""
