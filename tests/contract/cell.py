@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -33,15 +35,37 @@ class Cell:
     baseimage where it takes an sshd, the project's own sandbox on `kernel`, else busybox."""
 
     def __init__(
-        self, route: str, engine: str, peer: Peer, sandbox: int, environment: dict[str, str], terminal: Callable[..., Any]
+        self,
+        table: tuple[str, str],
+        peer: Peer,
+        sandbox: int,
+        environment: dict[str, str],
+        terminal: Callable[..., Any],
     ) -> None:
-        self.route, self.engine, self.peer = route, engine, peer
+        self.route, self.engine = table
+        self.peer = peer
         self._sandbox = sandbox
         self._environment = environment
         self._terminal = terminal
+        self._home = ""
+
+    def at(self, container: str, sandbox: int = 0) -> Cell:
+        """The same cell with another home: that container, or that sandbox."""
+        other = Cell((self.route, self.engine), self.peer, sandbox or self._sandbox, self._environment, self._terminal)
+        other._home = container
+        return other
+
+    def end(self) -> None:
+        """Ends the home, from outside."""
+        if self.home == SANDBOX:
+            os.kill(self._sandbox, signal.SIGKILL)
+        else:
+            self.peer.sh("kill", self.home)
 
     @property
     def home(self) -> str:
+        if self._home:
+            return self._home
         image = _HOMES.get(self.engine) or _HOMES.get(self.route) or "busybox"
         return image if image == SANDBOX else self.peer.shared(image)
 

@@ -13,8 +13,8 @@ import pytest
 
 from dockshell.demo.sandbox import sandbox
 from tests.contract.cell import CELLS, Cell
-from tests.contract.exceptions import EXCEPTIONS, Exempt
-from tests.world import World
+from tests.contract.exceptions import EXCEPTIONS
+from tests.world import Peer, World
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,26 +41,30 @@ def cell(
     peer = world.podman if engine == "podman" else world.docker
     if route == "nsenter":
         world.need_root()
-    made = Cell(route, engine, peer, sandbox_pid, environment, terminal)
+    _mark(request, peer)
+    made = Cell((route, engine), peer, sandbox_pid, environment, terminal)
     assert made.home  # started here, so that no test pays for it
     return made
 
 
-def _exempt(item: pytest.Item) -> Exempt | None:
-    """The entry of the table that is about this test in this cell."""
-    assert isinstance(item, pytest.Function)
-    route, engine = item.callspec.params["cell"]
-    parameters = item.name.partition("[")[2].rstrip("]").replace(f"{route}-{engine}", "").strip("-")
+def _mark(request: pytest.FixtureRequest, peer: Peer) -> None:
+    """Declares the test as one that must fail in this cell, where the table says so."""
+    item = request.node
+    assert item.get_closest_marker("line"), f"{item.nodeid} does not say which line of the contract it is about"
+    cell = "-".join(request.param)
+    parameters = item.name.partition("[")[2].rstrip("]").replace(cell, "").strip("-")
     names = (item.originalname, f"{item.originalname}[{parameters}]")
-    found = [each for each in EXCEPTIONS if each.test in names and each.covers(route, engine)]
-    assert len(found) < 2, f"{item.name} has two exceptions"
-    return found[0] if found else None
+    for each in EXCEPTIONS:
+        if (
+            each.test in names
+            and each.covers(*request.param)
+            and (each.below_api is None or _api(peer) < each.below_api)
+        ):
+            request.applymarker(pytest.mark.xfail(strict=True, reason=each.reason))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "cell" in item.callspec.params:
-            if item.get_closest_marker("line") is None:
-                raise pytest.UsageError(f"{item.nodeid} does not say which line of the contract it is about")
-            if exempt := _exempt(item):
-                item.add_marker(pytest.mark.xfail(strict=True, reason=exempt.reason))
+def _api(peer: Peer) -> tuple[int, ...]:
+    """The version of Docker's API that the engine speaks."""
+    if peer.name == "podman":
+        return (1, 40)
+    return tuple(map(int, peer.ask("version", "--format", "{{.Server.APIVersion}}").split(".")))

@@ -11,21 +11,42 @@ __all__ = ["EXCEPTIONS", "Exempt"]
 
 
 class Exempt(NamedTuple):
-    """line: of the contract; test: the name of the test, with [parameters] if it is about some alone; routes, engines: the
-    cells, empty for all."""
+    """line: of the contract; test: the name of the test, with [parameters] if it is about some alone; routes, engines:
+    the cells, empty for all; below_api: only where the engine speaks an older version of Docker's API than that."""
 
     line: int
     test: str
     reason: str
     routes: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
+    below_api: tuple[int, int] | None = None
 
     def covers(self, route: str, engine: str) -> bool:
         return (not self.routes or route in self.routes) and (not self.engines or engine in self.engines)
 
 
-_NATURE: tuple[Exempt, ...] = ()
+_NATURE = (
+    Exempt(
+        8,
+        "test_size_is_right_at_the_start",
+        "an engine takes the size of a terminal only once the command runs (ConsoleSize came with API 1.42)",
+        ("exec",),
+        below_api=(1, 42),
+    ),
+    Exempt(
+        9,
+        "test_ctrl_caret_gets_through_at_once",
+        "an engine always holds back one key, and Ctrl-^ is the one that is least missed: it comes with the next key",
+        ("exec",),
+    ),
+)
 
-_TO_COME: tuple[Exempt, ...] = ()
+_TO_COME = (
+    Exempt(
+        10,
+        "test_terminal_is_restored_after_kill",
+        "issue: one contract on every route: the caller's terminal when dockshell is killed",
+    ),
+)
 
-EXCEPTIONS = _NATURE + _TO_COME
+EXCEPTIONS: tuple[Exempt, ...] = _NATURE + _TO_COME

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.cell import Cell
 
 WORDS = (
-    "two words", "it's", '"quoted"', "back\\slash", "line\nbreak", "newline at the end\n", "$HOME $$ ${x}", "`id` $(id)",
+    "two words", "it's", '"quoted"', "back\\slash", "line\nbreak", "newline last\n", "$HOME $$ ${x}", "`id` $(id)",
     "*", "/b?n [a-z]*", "", "~", "!", "#no comment", "a;b|c&d<e>f(g)", "tab\t", "-n", "--", "=", "%s", "żółw 🐢",
 )  # fmt: skip
 BYTES = (b"\xff\xfe", b"caf\xe9 \x80\n", b"'\xc3\x28'", b"plain", b"", b"100%\xff\\n")

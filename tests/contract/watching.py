@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["memory", "processes", "unique", "until"]
+__all__ = ["children", "memory", "processes", "unique", "until"]
 
 _numbers = itertools.count(1)
 T = TypeVar("T")
@@ -48,3 +48,9 @@ def memory(pid: int) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that are still there."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]

@@ -49,6 +49,7 @@ def baseimage_layer() -> Layer:
         with open(os.path.join(_HERE, name), "rb") as file:
             layer.file(path, file.read(), mode)
     layer.file("etc/service/sshd/down", b"")
+    layer.file("var/log/lastlog", b"")  # without it sshd complains at every terminal that it opens
     layer.file("etc/container_environment/FROM_BASEIMAGE", b"kept in a file\n")
     layer.file("etc/container_environment.sh", b"", 0o640, (0, 8377))
     layer.file("etc/container_environment.json", b"{}", 0o640, (0, 8377))

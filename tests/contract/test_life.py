@@ -1,0 +1,213 @@
+"""Life and death: lines 11 to 14 of the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dockshell.demo.sandbox import sandbox
+from tests.contract.cell import SANDBOX, Cell
+from tests.contract.watching import processes, unique, until
+
+NAMES = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2")
+# The contract's two seconds, and what a busy machine adds until everything has been noticed.
+SOON = 3.0
+
+
+def _number(name: str) -> signal.Signals:
+    return signal.Signals[f"SIG{name}"]
+
+
+@contextlib.contextmanager
+def _running(cell: Cell, script: str, **more: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A script, `N` in it replaced by a number that its processes are known by, once it has said that it began → dockshell
+    and the number. What is left of it in the end is killed."""
+    number = unique()
+    try:
+        with cell.started("sh", "-c", script.replace("N", number), **more) as process:  # type: ignore[arg-type]
+            assert process.stdout and process.stdout.readline() == b"begun\n"
+            yield process, number
+    finally:
+        for pid in processes(number):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.line(11)
+def test_signals_reach_the_command(cell: Cell) -> None:
+    """INT, TERM, HUP, QUIT, USR1 and USR2 each arrive as what they are."""
+    traps = "".join(f"trap 'echo {name}' {name}; " for name in NAMES)
+    with _running(cell, traps + "echo begun; while :; do sleep 0.05; done; : N") as (process, _):
+        assert process.stdout
+        for name in NAMES:
+            process.send_signal(_number(name))
+            assert process.stdout.readline() == f"{name}\n".encode()
+
+
+@pytest.mark.line(11)
+@pytest.mark.parametrize("name", ["INT", "TERM", "USR1"])
+def test_signal_ends_a_command_that_does_not_care(cell: Cell, name: str) -> None:
+    """A command with no handler ends by the signal, and dockshell with 128 and its number."""
+    with _running(cell, "echo begun; exec sleep N") as (process, number):
+        process.send_signal(_number(name))
+        assert process.wait(5) == 128 + _number(name)
+        until(lambda: not processes(number), SOON)
+
+
+@pytest.mark.line(11)
+def test_signals_reach_a_command_with_a_terminal(cell: Cell) -> None:
+    """With a terminal too, though its keys say the same."""
+    child = cell.terminal("sh", "-c", "trap 'echo ca''ught' TERM USR1; echo be''gun; while :; do sleep 0.05; done")
+    child.expect_exact(b"begun")
+    for name in ("TERM", "USR1"):
+        os.kill(child.pid, _number(name))
+        child.expect_exact(b"caught", timeout=5)
+
+
+@pytest.mark.line(11)
+def test_ignored_signal_stays_ignored(cell: Cell) -> None:
+    """Who starts dockshell with nohup doesn't want the command to be hung up."""
+    words = "trap '' HUP; exec \"$@\""
+    number = unique()
+    from tests.conftest import COMMAND
+
+    argv = ["sh", "-c", words, "sh", *COMMAND, *cell.words("exec", (), "")]
+    argv += [
+        "sh",
+        "-c",
+        f"trap 'echo hung up' HUP; trap 'exit 3' TERM; echo begun; while :; do sleep 0.05; done; : {number}",
+    ]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=cell.environment()) as process:
+        assert process.stdout and process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b""
+        assert process.wait(5) == 3
+
+
+STUBBORN = "trap '' HUP TERM INT; sh -c 'trap \"\" HUP TERM; sleep N; : ' & echo begun; while :; do sleep N; done"
+
+
+@pytest.mark.line(12)
+@pytest.mark.parametrize("how", ["KILL", "SEGV"])
+def test_no_orphans(cell: Cell, how: str) -> None:
+    """dockshell dies, and within two seconds the command, its children and theirs are gone."""
+    with _running(cell, "sleep N & sh -c 'sleep N & sleep N' & echo begun; sleep N; : ") as (process, number):
+        assert len(until(lambda: processes(number), SOON)) >= 3
+        process.send_signal(_number(how))
+        process.wait(5)
+        until(lambda: not processes(number), SOON)
+
+
+@pytest.mark.line(12)
+def test_no_orphans_of_the_stubborn_kind(cell: Cell) -> None:
+    """What ignores HUP and TERM gets KILL."""
+    with _running(cell, STUBBORN) as (process, number):
+        process.kill()
+        process.wait(5)
+        until(lambda: not processes(number), SOON)
+
+
+@pytest.mark.line(12)
+def test_no_orphans_in_the_order_of_signals(cell: Cell) -> None:
+    """HUP comes first, so that a shell can save its history and an editor its file."""
+    place = f"/tmp/{unique()}"
+    script = f"trap 'echo HUP >> {place}; exit' HUP; trap 'echo TERM >> {place}' TERM; echo begun; while :; do sleep 0.05; done; : N"
+    with _running(cell, script) as (process, number):
+        process.kill()
+        process.wait(5)
+        until(lambda: not processes(number), SOON)
+    assert cell.ask("cat", place).strip() == "HUP"
+    cell.ask("rm", place)
+
+
+@pytest.mark.line(12)
+def test_no_orphans_when_the_terminal_goes_away(cell: Cell) -> None:
+    """A window that is closed, a connection that drops: the same."""
+    number = unique()
+    child = cell.terminal("sh", "-c", f"sleep {number} & echo be''gun; sleep {number}; : ")
+    child.expect_exact(b"begun")
+    until(lambda: len(processes(number)) >= 2, SOON)
+    os.close(child.child_fd)
+    child.child_fd, child.closed = -1, True
+    until(lambda: not processes(number), SOON)
+    until(lambda: os.waitpid(child.pid, os.WNOHANG)[0], SOON)
+
+
+@pytest.mark.line(12)
+def test_daemon_outlives_dockshell(cell: Cell) -> None:
+    """What made itself a session of its own lives on when dockshell is killed."""
+    daemon = unique()
+    script = f"setsid sleep {daemon} </dev/null >/dev/null 2>&1 & echo begun; sleep N; : "
+    try:
+        with _running(cell, script) as (process, number):
+            until(lambda: processes(daemon), SOON)
+            process.kill()
+            process.wait(5)
+            until(lambda: not processes(number), SOON)
+            assert processes(daemon)
+    finally:
+        for pid in processes(daemon):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.line(12)
+def test_everything_lives_on_when_the_command_ends_by_itself(cell: Cell) -> None:
+    """A child in the background, even of the same session, is nobody's to end then."""
+    number = unique()
+    done = cell.sh(f"sleep {number} </dev/null >/dev/null 2>&1 & echo started")
+    try:
+        assert (done.returncode, done.stdout) == (0, b"started\n")
+        time.sleep(0.3)
+        assert processes(number)
+    finally:
+        for pid in processes(number):
+            os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _doomed(cell: Cell) -> Iterator[Cell]:
+    """The cell with a home of its own, which may be ended."""
+    if cell.home == SANDBOX:
+        with sandbox() as pid:
+            yield cell.at(SANDBOX, pid)
+    elif cell.route == "ssh":
+        yield cell.at(cell.peer.baseimage())
+    else:
+        yield cell.at(cell.peer.run("busybox"))
+
+
+@pytest.mark.line(13)
+def test_container_that_stops_ends_the_session(cell: Cell) -> None:
+    """At once, with 137 and a line that says so."""
+    with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep N; : ") as (process, _):
+        doomed.end()
+        before = time.monotonic()
+        assert process.wait(10) == 137
+        assert time.monotonic() - before < SOON
+        assert process.stderr
+        said = process.stderr.read().decode()
+        assert said.count("\n") == 1 and said.startswith("dockshell: ") and "stopped" in said, said
+
+
+@pytest.mark.line(14)
+def test_command_is_seen_and_killed_from_inside(cell: Cell) -> None:
+    """ps inside shows it, and kill inside ends it, with dockshell's exit code to tell."""
+    with _running(cell, "echo begun; exec sleep N") as (process, number):
+        line = next(line for line in cell.ask("ps", "ax").splitlines() if f"sleep {number}" in line)
+        cell.ask("kill", "-TERM", line.split()[0])
+        assert process.wait(5) == 143
+
+
+@pytest.mark.line(14)
+def test_nothing_else_of_the_session_is_seen_inside(cell: Cell) -> None:
+    """Of dockshell's own nothing runs in there."""
+    with _running(cell, "echo begun; exec sleep N"):
+        listing = cell.ask("ps", "ax")
+        assert "python" not in listing and "dockshell" not in listing
