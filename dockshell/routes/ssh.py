@@ -191,9 +191,10 @@ def _line(container: Container, command: Command, identity: Identity, files: Fil
 
     environment = _environment(container, command, files)
     if command.login:
-        if not environment and not command.directory:
+        shell = login_shell(identity, files, command.shell)
+        if shell == identity.shell and not environment and not command.directory:
             return None
-        argv = (os.fsencode(login_shell(identity, files)), b"-l")
+        argv = (os.fsencode(shell), b"-l")
         languages = () if any(name == "LANG" or name.startswith("LC_") for name in environment) else command.languages
         return words.compose(argv, command.directory, (*languages, *environment.items()))
     return words.compose(command.argv, command.directory or container.directory or "/", environment.items())
