@@ -15,6 +15,8 @@ _HEX = frozenset("0123456789abcdef")
 class Process:
     """pid: the process's number in our pid namespace. Raises OSError where there is none, or we may not look at it."""
 
+    pidfd = -1
+
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)  # pidfd_open(2): from here on the number can be checked against reuse
@@ -25,9 +27,7 @@ class Process:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def __del__(self) -> None:
-        if hasattr(self, "pidfd"):
-            self.close()
+    __del__ = close
 
     def read(self, name: str) -> str:
         """A file of /proc/PID."""

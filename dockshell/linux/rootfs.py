@@ -21,6 +21,8 @@ class RootFiles:
     Needs the right to look at the process (ptrace(2), PTRACE_MODE_READ); the constructor raises OSError without it.
     """
 
+    _root = -1
+
     def __init__(self, pid: int) -> None:
         self._root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
