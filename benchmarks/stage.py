@@ -1,4 +1,4 @@
-"""Where it is played: the tests' own engine and containers (tests/world), the programs, one environment for both sides."""
+"""Where it is played: the tests' own engine and containers (tests/world), and one environment for both sides."""
 
 from __future__ import annotations
 
