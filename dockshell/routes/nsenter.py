@@ -20,6 +20,7 @@ from dockshell.linux.namespaces import Namespaces
 from dockshell.linux.process import Process
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.seccomp import program_of
+from dockshell.linux.signals import hold, release
 from dockshell.session import Ended
 
 TYPE_CHECKING = False
@@ -95,7 +96,7 @@ class _Facts:
 
     def _check_rights(self, status: dict[str, str], command: Command) -> None:
         self.joins_user = False
-        ours = int(Process(os.getpid()).status()["CapEff"], 16)
+        self.own = ours = int(Process(os.getpid()).status()["CapEff"], 16)
         missing = lacking(ours, NEEDED)
         if missing and self.namespaces.owned():
             self.joins_user = True  # whoever made a user namespace has every right in it
@@ -137,14 +138,18 @@ class Nsenter:
         try:
             entrance = _entrance(facts, start, command, container.umask, ends)
             placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
+            # With stdout of our own the command can be heard before the relay listens: it must not miss a signal then.
+            hold()
             kept, failure = keep(entrance, placement)
         except BaseException:
+            release()
             ends.close()
             raise
         finally:
             ends.close_theirs()
             facts.namespaces.close()
         if failure is not None:
+            release()
             ends.close()
             raise _error(failure, container)
         return NsenterSession(kept, ends) if kept else Ended()
@@ -154,6 +159,8 @@ def _entrance(facts: _Facts, start: Start, command: Command, umask: int, ends: _
     capabilities = facts.capabilities
     if command.privileged:
         everything = (2 << facts.last_capability) - 1
+        if "user" not in facts.namespaces:
+            everything &= facts.own  # where root itself lacks one there is no giving it
         capabilities = Capabilities(everything, capabilities.inheritable, capabilities.ambient)
     shell = start.shell
     return Entrance(
