@@ -3,7 +3,10 @@ entering verb shares."""
 
 from __future__ import annotations
 
+import time
+
 from dockshell.errors import EngineError, SessionLost, printable
+from dockshell.linux.process import Process
 from dockshell.model import noun
 from dockshell.relay import relay
 from dockshell.resolve import Place, resolve_running
@@ -42,7 +45,7 @@ def enter(target: Target, command: Command, way: Way) -> int:
     try:
         code = relay(session, terminal=command.terminal is not None, input=command.input)
     except SessionLost:
-        if _stopped(container, way):
+        if _stopped(container, way, _LATE):
             return 137
         raise
     finally:
@@ -52,12 +55,33 @@ def enter(target: Target, command: Command, way: Way) -> int:
     return code
 
 
-def _stopped(container: Container, way: Way) -> bool:
-    """Did the container stop under the session? Then says so."""
+# Seconds by which an engine may learn later than we do that a container ended: its processes go first.
+_LATE = 1.0
+
+
+def _stopped(container: Container, way: Way, patience: float = 0.0) -> bool:
+    """Did the container stop under the session? Then says so. patience: how long to wait for the engine to see it, in
+    seconds."""
+    until = time.monotonic() + patience
     try:
-        if container.engine.running(container):
-            return False
+        while _lives(container) and container.engine.running(container):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
     except EngineError:
         return False
     way.voice.say(f"{printable(container.name)} stopped, and the session with it")
     return True
+
+
+def _lives(container: Container) -> bool:
+    """Is its first process still there, as far as can be seen from here?"""
+    if not container.local or not container.pid:
+        return True
+    try:
+        first = Process(container.pid)
+        return first.belongs_to(container.id, container.started) and not first.ending()
+    except PermissionError:
+        return True
+    except OSError:
+        return False

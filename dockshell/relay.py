@@ -7,7 +7,7 @@ from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
 from dockshell.errors import SessionLost
 from dockshell.linux import terminals
-from dockshell.linux.signals import signal
+from dockshell.linux.signals import FORWARDED, release, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from dockshell.session import Session
 
-__all__ = ["FORWARDED", "relay"]
+__all__ = ["relay"]
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CHUNK = 1 << 16
 _GONE = POLLHUP | POLLERR | POLLNVAL
 
@@ -48,6 +47,7 @@ class _Relay:
         session = self._session
         restore = self._listen()
         try:
+            release()
             if self._terminal and self._reading and os.isatty(0):
                 with terminals.Raw(0):
                     # A change of size between the session's start and here would have gone unseen.

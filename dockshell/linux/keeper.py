@@ -18,6 +18,7 @@ from select import POLLIN, poll
 from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.entrance import Entrance, Failure, close_all_but, enter
+from dockshell.linux.signals import release
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -102,6 +103,7 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     child = 0
     try:
         os.setsid()
+        release()
         not_dumpable()
         if placement.joins_user:
             entrance.namespaces.join("user")

@@ -9,6 +9,7 @@ __all__ = ["Process", "boot_time", "host_container"]
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is round.
 _SKEW = 5.0
+_EXITING = 0x4
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -56,6 +57,11 @@ class Process:
         poller = poll()
         poller.register(self.pidfd, POLLIN)
         return not poller.poll(0)
+
+    def ending(self) -> bool:
+        """Has it begun to exit? Process 1 of a pid namespace first waits there for all others to be gone:
+        proc_pid_stat(5), field 9, PF_EXITING of the kernel's sched.h."""
+        return bool(int(self.read("stat").rpartition(")")[2].split()[6]) & _EXITING)
 
     def belongs_to(self, container: str, started: float) -> bool:
         """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the

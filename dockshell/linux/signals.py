@@ -9,4 +9,17 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-__all__ = ["signal"]
+__all__ = ["FORWARDED", "hold", "release", "signal"]
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def hold() -> None:
+    """Has the signals that a command is to get wait, from before it begins until somebody is there who passes them
+    on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+
+
+def release() -> None:
+    """Lets them come, those first that have waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
