@@ -69,6 +69,27 @@ class Cell:
         image = _HOMES.get(self.engine) or _HOMES.get(self.route) or "busybox"
         return image if image == SANDBOX else self.peer.shared(image)
 
+    @property
+    def people(self) -> str:
+        """A container that has users of its own, each of whom may log in: root, and app (1000), who is also in staff2
+        (2001) and video2 (2002)."""
+        if self.route != "ssh":
+            return self.peer.shared("busybox")
+
+        def make() -> str:
+            name = self.peer.baseimage()
+            copy = "cp -r /root/.ssh /home/app/ && chown -R app: /home/app/.ssh"
+            self.peer.sh("exec", name, "sh", "-c", copy)
+            return name
+
+        return self.peer.kept("people", make)
+
+    def with_options(self, image: str, *options: str, command: Sequence[str] = ()) -> str:
+        """A container of the image with these options of `docker run` on top, which all tests share."""
+        return self.peer.kept(
+            " ".join((image, *options, *command)), lambda: self.peer.run(image, *command, options=options)
+        )
+
     def pid(self, container: str = "") -> int:
         """The host's number of the container's first process."""
         container = container or self.home

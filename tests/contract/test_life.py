@@ -26,11 +26,11 @@ def _number(name: str) -> signal.Signals:
 
 @contextlib.contextmanager
 def _running(cell: Cell, script: str, **more: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A script, `N` in it replaced by a number that its processes are known by, once it has said that it began → dockshell
-    and the number. What is left of it in the end is killed."""
+    """A script, `@` in it replaced by a number that its processes are known by, once it has said that it began →
+    dockshell and the number. What is left of it in the end is killed."""
     number = unique()
     try:
-        with cell.started("sh", "-c", script.replace("N", number), **more) as process:  # type: ignore[arg-type]
+        with cell.started("sh", "-c", script.replace("@", number), **more) as process:  # type: ignore[arg-type]
             assert process.stdout and process.stdout.readline() == b"begun\n"
             yield process, number
     finally:
@@ -43,7 +43,7 @@ def _running(cell: Cell, script: str, **more: object) -> Iterator[tuple[subproce
 def test_signals_reach_the_command(cell: Cell) -> None:
     """INT, TERM, HUP, QUIT, USR1 and USR2 each arrive as what they are."""
     traps = "".join(f"trap 'echo {name}' {name}; " for name in NAMES)
-    with _running(cell, traps + "echo begun; while :; do sleep 0.05; done; : N") as (process, _):
+    with _running(cell, traps + "echo begun; while :; do sleep 0.05; done; : @") as (process, _):
         assert process.stdout
         for name in NAMES:
             process.send_signal(_number(name))
@@ -54,7 +54,7 @@ def test_signals_reach_the_command(cell: Cell) -> None:
 @pytest.mark.parametrize("name", ["INT", "TERM", "USR1"])
 def test_signal_ends_a_command_that_does_not_care(cell: Cell, name: str) -> None:
     """A command with no handler ends by the signal, and dockshell with 128 and its number."""
-    with _running(cell, "echo begun; exec sleep N") as (process, number):
+    with _running(cell, "echo begun; exec sleep @") as (process, number):
         process.send_signal(_number(name))
         assert process.wait(5) == 128 + _number(name)
         until(lambda: not processes(number), SOON)
@@ -91,14 +91,14 @@ def test_ignored_signal_stays_ignored(cell: Cell) -> None:
         assert process.wait(5) == 3
 
 
-STUBBORN = "trap '' HUP TERM INT; sh -c 'trap \"\" HUP TERM; sleep N; : ' & echo begun; while :; do sleep N; done"
+STUBBORN = "trap '' HUP TERM INT; sh -c 'trap \"\" HUP TERM; sleep @; : ' & echo begun; while :; do sleep @; done"
 
 
 @pytest.mark.line(12)
 @pytest.mark.parametrize("how", ["KILL", "SEGV"])
 def test_no_orphans(cell: Cell, how: str) -> None:
     """dockshell dies, and within two seconds the command, its children and theirs are gone."""
-    with _running(cell, "sleep N & sh -c 'sleep N & sleep N' & echo begun; sleep N; : ") as (process, number):
+    with _running(cell, "sleep @ & sh -c 'sleep @ & sleep @' & echo begun; sleep @; : ") as (process, number):
         assert len(until(lambda: processes(number), SOON)) >= 3
         process.send_signal(_number(how))
         process.wait(5)
@@ -118,7 +118,8 @@ def test_no_orphans_of_the_stubborn_kind(cell: Cell) -> None:
 def test_no_orphans_in_the_order_of_signals(cell: Cell) -> None:
     """HUP comes first, so that a shell can save its history and an editor its file."""
     place = f"/tmp/{unique()}"
-    script = f"trap 'echo HUP >> {place}; exit' HUP; trap 'echo TERM >> {place}' TERM; echo begun; while :; do sleep 0.05; done; : N"
+    traps = f"trap 'echo HUP >> {place}; exit' HUP; trap 'echo TERM >> {place}' TERM"
+    script = traps + "; echo begun; while :; do sleep 0.05; done; : @"
     with _running(cell, script) as (process, number):
         process.kill()
         process.wait(5)
@@ -134,17 +135,17 @@ def test_no_orphans_when_the_terminal_goes_away(cell: Cell) -> None:
     child = cell.terminal("sh", "-c", f"sleep {number} & echo be''gun; sleep {number}; : ")
     child.expect_exact(b"begun")
     until(lambda: len(processes(number)) >= 2, SOON)
-    os.close(child.child_fd)
-    child.child_fd, child.closed = -1, True
+    child.ptyproc.fileobj.close()
+    child.ptyproc.closed, child.ptyproc.fd = True, -1
     until(lambda: not processes(number), SOON)
-    until(lambda: os.waitpid(child.pid, os.WNOHANG)[0], SOON)
+    until(lambda: not child.isalive(), SOON)
 
 
 @pytest.mark.line(12)
 def test_daemon_outlives_dockshell(cell: Cell) -> None:
     """What made itself a session of its own lives on when dockshell is killed."""
     daemon = unique()
-    script = f"setsid sleep {daemon} </dev/null >/dev/null 2>&1 & echo begun; sleep N; : "
+    script = f"setsid sleep {daemon} </dev/null >/dev/null 2>&1 & echo begun; sleep @; : "
     try:
         with _running(cell, script) as (process, number):
             until(lambda: processes(daemon), SOON)
@@ -186,7 +187,7 @@ def _doomed(cell: Cell) -> Iterator[Cell]:
 @pytest.mark.line(13)
 def test_container_that_stops_ends_the_session(cell: Cell) -> None:
     """At once, with 137 and a line that says so."""
-    with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep N; : ") as (process, _):
+    with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep @; : ") as (process, _):
         doomed.end()
         before = time.monotonic()
         assert process.wait(10) == 137
@@ -199,7 +200,7 @@ def test_container_that_stops_ends_the_session(cell: Cell) -> None:
 @pytest.mark.line(14)
 def test_command_is_seen_and_killed_from_inside(cell: Cell) -> None:
     """ps inside shows it, and kill inside ends it, with dockshell's exit code to tell."""
-    with _running(cell, "echo begun; exec sleep N") as (process, number):
+    with _running(cell, "echo begun; exec sleep @") as (process, number):
         line = next(line for line in cell.ask("ps", "ax").splitlines() if f"sleep {number}" in line)
         cell.ask("kill", "-TERM", line.split()[0])
         assert process.wait(5) == 143
@@ -208,6 +209,6 @@ def test_command_is_seen_and_killed_from_inside(cell: Cell) -> None:
 @pytest.mark.line(14)
 def test_nothing_else_of_the_session_is_seen_inside(cell: Cell) -> None:
     """Of dockshell's own nothing runs in there."""
-    with _running(cell, "echo begun; exec sleep N"):
+    with _running(cell, "echo begun; exec sleep @"):
         listing = cell.ask("ps", "ax")
         assert "python" not in listing and "dockshell" not in listing

@@ -102,11 +102,16 @@ class Peer:
     def shared(self, image: str) -> str:
         """The name of a container of the image that all tests share and leave as they found it; for `baseimage` with
         sshd and the insecure key."""
-        if image not in self._shared:
-            name = self.baseimage() if image == "baseimage" else self.run(image)
+        return self.kept(image, self.baseimage if image == "baseimage" else lambda: self.run(image))
+
+    def kept(self, key: str, make: Callable[[], str]) -> str:
+        """The name of a container that lasts to the end of the run: the one that is known by the key, which make()
+        starts when it is first asked for."""
+        if key not in self._shared:
+            name = make()
             self._containers.remove(name)
-            self._shared[image] = name
-        return self._shared[image]
+            self._shared[key] = name
+        return self._shared[key]
 
     def baseimage(self, sshd: bool = True, insecure_key: bool = True, options: Sequence[str] = ()) -> str:
         """Starts a baseimage; with sshd, waits until that listens. Returns the container's name."""

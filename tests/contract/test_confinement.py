@@ -1,0 +1,259 @@
+"""Confinement: lines 19 to 22 of the contract. (More of 21 and 22 is in tests/unit.)"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from dockshell.linux.seccomp import program_of
+from tests.contract.cell import SANDBOX, Cell
+from tests.contract.watching import processes, unique, until
+from tests.world.images import LOCKED
+
+# What a process is confined by, as it sees it itself. The groups belong to line 15.
+FIELDS = (
+    "Uid Gid CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters Umask SigBlk SigIgn Cpus_allowed"
+)
+PROBE = f"""
+for field in {FIELDS}; do echo "$field: $(grep "^$field:" /proc/self/status)"; done
+for file in cgroup oom_score_adj attr/current coredump_filter timens_offsets; do
+    echo "$file: $(cat /proc/self/$file 2>&1)"
+done
+for kind in cgroup ipc mnt net pid time user uts; do echo "$kind: $(readlink /proc/self/ns/$kind)"; done
+echo "root: $(readlink /proc/self/root)"
+"""
+LIMITS = "cat /proc/self/limits"
+# Options that change each kind of confinement, and the image that they are for.
+VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "plain": ("busybox", ()),
+    "user": ("app", ()),
+    "locked": ("locked", LOCKED),
+    "capabilities": ("busybox", ("--cap-drop", "ALL", "--cap-add", "CHOWN", "--cap-add", "NET_ADMIN")),
+    "limits": ("busybox", ("--ulimit", "nofile=300:400", "--ulimit", "core=0:0", "--pids-limit", "77")),
+    "oom": ("busybox", ("--oom-score-adj", "321")),
+    "unfiltered": ("busybox", ("--security-opt", "seccomp=unconfined")),
+    "numbers": ("busybox", ("--user", "1234:5678")),
+    "no-new-privileges": ("app", ("--security-opt", "no-new-privileges")),
+    "hosts": ("busybox", ("--network", "host", "--uts", "host", "--ipc", "host", "--pid", "host")),
+}
+
+
+def _container(cell: Cell, variant: str) -> str:
+    image, options = VARIANTS[variant]
+    if not options or options is LOCKED:
+        return cell.peer.shared(image)
+    return cell.with_options(image, *options)
+
+
+def _by_engine(cell: Cell, container: str, script: str, options: Sequence[str] = ()) -> str:
+    """What a probe says by the engine's own exec."""
+    return cell.peer.sh("exec", *options, container, "sh", "-c", script).stdout.decode()
+
+
+def _told(done: subprocess.CompletedProcess[bytes]) -> str:
+    assert done.returncode == 0, done
+    return done.stdout.decode()
+
+
+@pytest.mark.line(19)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_confinement_is_that_of_the_engines_exec(cell: Cell, variant: str) -> None:
+    """Field by field what the engine's own exec gives in the same container."""
+    container = _container(cell, variant)
+    script = PROBE + LIMITS
+    told = _told(cell.sh(script, container=container)).splitlines()
+    assert told == _by_engine(cell, container, script).splitlines()
+
+
+@pytest.mark.line(19)
+@pytest.mark.parametrize("variant", ["plain", "locked", "capabilities"])
+@pytest.mark.parametrize("user", ["app", "root", "4321:8765"])
+def test_confinement_of_another_user_is_that_of_the_engines_exec(cell: Cell, variant: str, user: str) -> None:
+    """The same with -u: who is not root has no effective capability, and root in a locked container hardly any."""
+    container = _container(cell, variant)
+    told = _told(cell.sh(PROBE, container=container, options=["-u", user])).splitlines()
+    assert told == _by_engine(cell, container, PROBE, ["--user", user]).splitlines()
+
+
+@pytest.mark.line(19)
+def test_confinement_of_a_login_is_the_containers(cell: Cell) -> None:
+    """At home, where every cell can be: the same as the engine's own exec; in the sandbox, as process 1 there."""
+    told = _told(cell.sh(PROBE)).splitlines()
+    if cell.home != SANDBOX:
+        assert told == _by_engine(cell, cell.home, PROBE).splitlines()
+        return
+    with open(f"/proc/{cell.pid()}/status", encoding="ascii") as file:
+        expected = {line.partition(":")[0]: line.strip() for line in file}
+    fields = [name for name in FIELDS.split() if name not in ("SigIgn",)]
+    assert {line for line in told if "\t" in line} >= {f"{name}: {expected[name]}" for name in fields}
+    for kind in ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"):
+        assert f"{kind}: {os.readlink(f'/proc/{cell.pid()}/ns/{kind}')}" in told
+
+
+@pytest.mark.line(19)
+def test_limits_of_a_login_are_the_containers(cell: Cell) -> None:
+    """At home, as the engine's own exec gives them; in the sandbox, as process 1 has them."""
+    told = _told(cell.sh(LIMITS))
+    if cell.home != SANDBOX:
+        assert told == _by_engine(cell, cell.home, LIMITS)
+    else:
+        with open(f"/proc/{cell.pid()}/limits", encoding="ascii") as file:
+            assert told == file.read()
+
+
+@pytest.mark.line(19)
+def test_seccomp_filter_is_the_containers_own(cell: Cell) -> None:
+    """The very same program, instruction by instruction, as process 1 is under."""
+    container = cell.home if cell.home != SANDBOX else cell.peer.shared("busybox")
+    word = unique()
+    with cell.started("sleep", word, container=container):
+        (pid,) = until(lambda: processes(word), 5)
+        program = program_of(pid)
+        assert len(program) > 80 and program == program_of(cell.pid(container))
+
+
+@pytest.mark.line(19)
+def test_privileged_is_all_there_is_and_says_so(cell: Cell) -> None:
+    """Every capability that can be given, and a line on stderr; where the engine itself can't, so it says."""
+    container = cell.peer.shared("busybox")
+    script = "grep -E '^(CapEff|CapBnd|Seccomp):' /proc/self/status"
+    engine = cell.peer.sh("exec", "--privileged", container, "sh", "-c", script, check=False)
+    done = cell.sh(script, options=["--privileged"], container=container)
+    assert b"dockshell: privileged" in done.stderr
+    if engine.returncode == 0:
+        assert (done.returncode, done.stdout) == (0, engine.stdout)
+    elif cell.route == "exec":
+        assert done.returncode in (125, 126) and done.stdout == b"" and b"Traceback" not in done.stderr
+    else:
+        with open("/proc/self/status", encoding="ascii") as file:
+            own = next(line for line in file if line.startswith("CapEff:"))
+        assert own.encode() in done.stdout
+    assert b"privileged" not in cell.sh(script, container=container).stderr
+
+
+@pytest.mark.line(20)
+def test_no_descriptor_but_three_gets_in(cell: Cell) -> None:
+    """Whatever the caller left open, and whatever dockshell opened itself."""
+    extra = [os.open("/", os.O_RDONLY), os.open("/etc/passwd", os.O_RDONLY), *os.pipe()]
+    extra.append(os.dup2(extra[0], 77))
+    try:
+        with cell.started("ls", "/proc/self/fd", pass_fds=extra) as process:
+            assert process.stdout
+            told = process.stdout.read().split()
+    finally:
+        for descriptor in extra:
+            os.close(descriptor)
+    assert told == [b"0", b"1", b"2", b"3"]  # 3 is the directory that ls reads
+
+
+@pytest.mark.line(20)
+def test_no_descriptor_but_three_gets_in_with_a_terminal(cell: Cell) -> None:
+    """The other end of the terminal neither."""
+    child = cell.terminal("sh", "-c", "echo open: $(ls /proc/self/fd | tr '\\n' ' ')")
+    child.expect(rb"open: ([\d ]+)\r\n")
+    assert child.match.group(1).split() in ([b"0", b"1", b"2", b"3"], [b"0", b"1", b"2", b"3", b"10"])
+
+
+WATCH = """
+trap 'exit' TERM
+echo begun
+while :; do
+    for p in /proc/[0-9]*; do
+        case "$(readlink $p/exe) $(readlink $p/cwd) $(cat $p/environ 2>/dev/null | tr '\\0' ' ')" in
+            *python*|*CANARY*) echo "seen: $p $(readlink $p/exe)";;
+        esac
+    done 2>/dev/null
+done
+"""
+
+
+@pytest.mark.line(20)
+def test_entering_process_shows_nothing_of_itself(cell: Cell) -> None:
+    """Root inside, who watches for it, never gets to see the program, the directory or the environment of who
+    enters."""
+    word = unique()
+    watch = ("sh", "-c", WATCH, word)
+    argv = [*cell.peer.cli, "exec", cell.home, *watch]
+    if cell.home == SANDBOX:
+        argv = ["nsenter", "--target", str(cell.pid()), "--all", *watch]
+    env = {**os.environ, **cell.peer.env}
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env) as watcher:
+        try:
+            assert watcher.stdout and watcher.stdout.readline() == b"begun\n"
+            for _ in range(6):
+                assert cell.run("true", env={"DOCKSHELL_CANARY": "1"}).returncode == 0
+        finally:
+            for pid in processes(word):
+                os.kill(pid, signal.SIGTERM)
+        assert watcher.stdout.read() == b""
+
+
+@pytest.mark.line(20)
+def test_directory_can_not_be_outside(cell: Cell) -> None:
+    """A directory by the number of a descriptor (CVE-2024-21626) is refused, or is inside after all."""
+    inside = cell.sh("ls -di /").stdout.split()[0]
+    for number in (3, 5, 7, 8, 9):
+        done = cell.sh("pwd; cd ..; cd ../../../..; ls -di .", options=["-w", f"/proc/self/fd/{number}"])
+        if done.returncode == 0:
+            assert done.stdout.split()[-2] == inside
+        else:
+            assert done.returncode in (125, 126, 127) and done.stdout == b"", done
+
+
+ABSOLUTE, RELATIVE = "ln -s {0} /etc/passwd", "ln -s ../../../../../../../../..{0} /etc/passwd"
+FIFO, DIRECTORY, ENDLESS = "mkfifo /etc/passwd", "mkdir /etc/passwd", "ln -s /dev/zero /etc/passwd"
+
+
+@pytest.mark.line(21)
+@pytest.mark.parametrize("trap", [ABSOLUTE, RELATIVE], ids=["absolute", "relative"])
+def test_links_do_not_lead_out(cell: Cell, trap: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A passwd that is a link to a file of the host's is no passwd: whoever stands in it is unknown."""
+    place = tmp_path_factory.getbasetemp() / "passwd"
+    place.write_text("evil:x:0:0::/:/bin/sh\n")
+    place.chmod(0o644)
+    command = ["sh", "-c", f"rm /etc/passwd; {trap.format(place)}; exec sleep 100000"]
+    container = cell.with_options("busybox", command=command)
+    done = cell.run("id", container=container, options=["-u", "evil"])
+    assert done.returncode == 125 and done.stdout == b"", done
+    assert cell.run("true", container=container).returncode == 0
+
+
+@pytest.mark.line(21)
+@pytest.mark.parametrize("trap", [FIFO, DIRECTORY, ENDLESS], ids=["fifo", "directory", "endless"])
+def test_nothing_but_a_file_is_read(cell: Cell, trap: str) -> None:
+    """What would hang whoever opens it, or never ends, is no passwd either."""
+    container = cell.with_options("busybox", command=["sh", "-c", f"rm /etc/passwd; {trap}; exec sleep 100000"])
+    done = cell.run("id", "-u", container=container, timeout=10)
+    assert (done.returncode, done.stdout) == (0, b"0\n"), done
+
+
+@pytest.mark.line(21)
+def test_escape_sequences_are_not_printed_raw(cell: Cell) -> None:
+    """What is said about a container can't drive the terminal, whatever its files and our words hold."""
+    for words, options in (
+        (["/tmp/\x1b[31mred\x07"], []),
+        (["true"], ["-u", "no\x1b]0;body\x07"]),
+        (["true"], ["-w", "/\x1b[2J"]),
+    ):
+        done = cell.run(*words, options=options)
+        assert done.returncode in (125, 126, 127)
+        assert b"\x1b" not in done.stderr and b"\x07" not in done.stderr, done
+
+
+@pytest.mark.line(22)
+def test_process_that_is_not_the_containers_is_not_entered(cell: Cell) -> None:
+    """See tests/unit/test_process.py for the proof itself; here: a container that was restarted is entered where it now
+    is, and one that ended isn't."""
+    container = cell.peer.run("busybox")
+    target = cell.target(container)
+    cell.peer.sh("kill", container)
+    until(lambda: not cell.peer.inspect(container)["State"]["Running"], 5)
+    from tests.conftest import COMMAND
+
+    argv = [*COMMAND, "exec", "--via", cell.route, target, "true"]
+    done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=20, check=False)
+    assert done.returncode == 125 and done.stdout == b"", done
