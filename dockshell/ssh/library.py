@@ -28,6 +28,9 @@ def load() -> ModuleType:
         finally:
             if spared:
                 del sys.modules["invoke"]
+        failure = getattr(paramiko.config, "invoke_import_error", None)
+        if failure is not None:
+            failure.with_traceback(None)  # paramiko keeps it, and with it every frame that led here
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     import paramiko
 
