@@ -179,7 +179,7 @@ def test_a_published_port(docker: Peer) -> None:
 
 
 def test_closing_ends_what_still_runs(docker: Peer) -> None:
-    """A session that is given up takes its command along, and what that started, even where they ignore HUP and TERM."""
+    """A session that is given up takes its command and what that started along, even where they ignore HUP and TERM."""
     name = docker.baseimage()
     script = b"trap '' HUP TERM; sleep 1234 & sleep 1235 & echo ready; wait; wait"
     session = _opened(docker, name, Command((b"sh", b"-c", script)))
