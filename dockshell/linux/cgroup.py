@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 
-__all__ = ["move", "places"]
+from dockshell.linux.libc import syscall
+from dockshell.linux.signals import signal
+from dockshell.model import noun
+
+__all__ = ["Places", "fork_into", "join_legacy", "open_legacy", "places"]
+
+_CLONE3 = 435
+_CLONE_INTO_CGROUP = 0x200000000
+# Kernels before 5.7 don't know CLONE_INTO_CGROUP, and what filters system calls may not know clone3.
+_UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.E2BIG, errno.EPERM)
 
 
-def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:
-    """The directories that one must be moved to, to go from our cgroups to theirs: (controllers, path) pairs as in
-    /proc/PID/cgroup.
+@noun(frozen=True)
+class Places:
+    """Where one must go: directories of version 1 hierarchies, and the directory of version 2, empty for none."""
+
+    legacy: tuple[str, ...]
+    unified: str
+
+
+def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> Places:
+    """What leads from our cgroups to theirs: (controllers, path) pairs as in /proc/PID/cgroup.
 
     Raises FileNotFoundError for a hierarchy that isn't mounted here.
     """
     mounts = None
-    found = []
+    legacy, unified = [], ""
     for controllers, path in theirs:
         if (controllers, path) in ours:
             continue
@@ -25,17 +43,50 @@ def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[s
         )
         if not place:
             raise FileNotFoundError(2, f"the cgroup hierarchy of {controllers or 'version 2'} is not mounted")
-        found.append(place)
-    return found
+        if controllers:
+            legacy.append(place)
+        else:
+            unified = place
+    return Places(tuple(legacy), unified)
 
 
-def move(pid: int, place: str) -> None:
-    """Puts a process into the cgroup whose directory that is. Raises OSError."""
-    descriptor = os.open(place + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+def open_legacy(wanted: Places) -> list[int]:
+    """Descriptors for join_legacy(). Raises OSError."""
+    return [os.open(place + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for place in wanted.legacy]
+
+
+def join_legacy(descriptors: list[int]) -> None:
+    """Puts the calling process, which must have one thread, into version 1 cgroups. Raises OSError.
+
+    By `tasks` and not `cgroup.procs`: moving a whole process has the kernel wait for every fork in the machine to be
+    seen (an RCU grace period, 10 ms), a thread that moves itself does not (cgroup_procs_write_start in the kernel's
+    cgroup.c).
+    """
+    for descriptor in descriptors:
+        os.write(descriptor, b"0")
+
+
+def fork_into(wanted: Places) -> int:
+    """fork(2) into a version 2 cgroup, for the same reason by clone3(2) with CLONE_INTO_CGROUP where the kernel has it.
+    The caller must have one thread; the child may make system calls and execve. Raises OSError."""
+    if not wanted.unified:
+        return os.fork()
+    directory = os.open(wanted.unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.write(descriptor, b"%d" % pid)
+        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, two of the stack, tls, two of set_tid,
+        # and the cgroup's directory.
+        arguments = (_CLONE_INTO_CGROUP, 0, 0, 0, int(signal.SIGCHLD), 0, 0, 0, 0, 0, directory)
+        return syscall(_CLONE3, (ctypes.c_uint64 * 11)(*arguments), ctypes.c_size_t(88))
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
     finally:
-        os.close(descriptor)
+        os.close(directory)
+    child = os.fork()
+    if child == 0:
+        with open(wanted.unified + "/cgroup.procs", "w", encoding="utf-8") as file:
+            file.write("0")
+    return child
 
 
 def _carries(names: frozenset[str], controllers: str) -> bool:

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 
-from dockshell.linux import credentials, labels, limits, seccomp, terminals
+from dockshell.linux import cgroup, credentials, labels, limits, seccomp, terminals
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.libc import keyctl_new_session, prctl
 from dockshell.linux.namespaces import Namespaces
@@ -74,16 +74,17 @@ class Failure:
         return cls(step, int(number), subject)
 
 
-def enter(entrance: Entrance, gate: int, report: int) -> NoReturn:
+def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoReturn:
     """Turns the calling process, a fresh child in the container's pid namespace, into the command.
 
-    gate: a descriptor to read a byte from before execve: by then the keeper has put the process into its cgroups, which
-    may take longer than all that is done here. report: a descriptor that is closed on execve, or told a Failure."""
+    legacy: for cgroup.join_legacy(). gate: a descriptor to read a byte from before execve: by then the keeper has done
+    its part from outside. report: a descriptor that is closed on execve, or told a Failure."""
     step = "join"
     try:
         sys.path.clear()
         sys.meta_path.clear()
         os.setsid()
+        cgroup.join_legacy(legacy)
         if entrance.label:
             labels.on_exec(entrance.label)
         keyctl_new_session()

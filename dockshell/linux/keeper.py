@@ -30,11 +30,11 @@ __all__ = ["Kept", "Placement", "keep"]
 
 @noun(frozen=True)
 class Placement:
-    """What is done to the command from outside: the cgroup directories to move it to, its oom_score_adj. joins_user:
+    """What is done to the command from outside: the cgroups to put it into, its oom_score_adj. joins_user:
     the keeper itself must enter the user namespace first, to have rights in the others (it belongs to a person without
     root). lasting: the command is to live on alone."""
 
-    cgroups: tuple[str, ...]
+    cgroups: cgroup.Places
     oom_score: int
     joins_user: bool
     lasting: bool
@@ -109,12 +109,11 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
             entrance.namespaces.join("user")
         entrance.namespaces.join("pid")
         gate_read, gate_write = os.pipe()
-        child = os.fork()
+        legacy = cgroup.open_legacy(placement.cgroups)
+        child = cgroup.fork_into(placement.cgroups)
         if child == 0:
             os.close(gate_write)
-            enter(entrance, gate_read, report)
-        for place in placement.cgroups:
-            cgroup.move(child, place)
+            enter(entrance, legacy, gate_read, report)
         limits.set_oom_score(child, placement.oom_score)
         os.write(gate_write, b"x")
     except OSError as error:

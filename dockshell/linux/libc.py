@@ -14,6 +14,7 @@ __all__ = [
     "openat2",
     "prctl",
     "setns",
+    "syscall",
 ]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,6 +32,15 @@ def call(function: str, *arguments: object) -> int:
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), function)
+    return result
+
+
+def syscall(number: int, *arguments: object) -> int:
+    """syscall(2): a system call by its number."""
+    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result == -1:
+        failure = ctypes.get_errno()
+        raise OSError(failure, os.strerror(failure))
     return result
 
 
@@ -61,14 +71,6 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     """openat2(2): opens the path below a directory's descriptor under the given rules of resolution. Returns a
     descriptor."""
     how = (ctypes.c_uint64 * 3)(flags, 0, resolve)
-    result: int = _libc.syscall(
-        ctypes.c_long(OPENAT2),
-        ctypes.c_int(directory),
-        os.fsencode(path),
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
+    return syscall(
+        OPENAT2, ctypes.c_int(directory), os.fsencode(path), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
     )
-    if result == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return result

@@ -76,7 +76,7 @@ class _Facts:
             self.oom_score = int(self.process.read("oom_score_adj"))
             self.label = label_of(_optional(self.process, "attr/current"))
             own = Process(os.getpid())
-            self.cgroups = tuple(cgroup.places(self.process.cgroups(), own.cgroups()))
+            self.cgroups = cgroup.places(self.process.cgroups(), own.cgroups())
             self.sets_groups = _optional(self.process, "setgroups") != "deny\n" if "user" in self.namespaces else True
             self.filter = program_of(container.pid) if status.get("Seccomp") == "2" else b""
         except ProcessLookupError:
