@@ -193,6 +193,7 @@ class ExecSession:
         self._begun = False  # is it known to have started?
         self._failure: bytes | None = None  # what the engine says instead of output, where it didn't
         self._ended = False
+        self._last: dict[str, Any] = {}
         self._accepting = attempt._command.input
 
     def settle(self, size: Size) -> None:
@@ -258,7 +259,11 @@ class ExecSession:
         return held
 
     def _facts(self) -> dict[str, Any]:
-        return self._api.exec_inspect(self._id)
+        """What the engine says of it now; of one that has ended it says the same for ever."""
+        facts = self._last or self._api.exec_inspect(self._id)
+        if self._ended and not facts.get("Running") and facts.get("ExitCode") is not None:
+            self._last = facts
+        return facts
 
     @property
     def input(self) -> int | None:
