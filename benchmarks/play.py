@@ -14,8 +14,8 @@ from tests.world import Unavailable, World
 __all__ = ["play"]
 
 # For most rows, for the heavy ones, and how much goes through a pipe.
-_QUICK = (Bounds(10, 20), Bounds(3, 20), 100_000_000)
-_FULL = (Bounds(40, 120), Bounds(10, 120), 1_000_000_000)
+_QUICK = (Bounds(10, 20), Bounds(3, 20, 1), 100_000_000)
+_FULL = (Bounds(40, 120), Bounds(10, 60, 1), 1_000_000_000)
 
 
 def play(world: World, names: Sequence[str], *, quick: bool) -> bool:

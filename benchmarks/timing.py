@@ -15,7 +15,6 @@ from types import FrameType
 
 __all__ = ["Bounds", "Broken", "Line", "Measured", "compare"]
 
-_WARM = 3  # rounds before any counts: byte code is written, pages are in memory
 _LEAST = 3  # pairs, however long they take
 _PATIENCE = 120  # seconds for one command
 _ZEROS = bytes(1 << 16)
@@ -38,10 +37,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Bounds:
-    """When to stop: after so many pairs, or so many seconds."""
+    """When to stop: after so many pairs, or so many seconds. warm: rounds before any counts, until byte code is written
+    and what is read is in memory."""
 
     pairs: int
     seconds: float
+    warm: int = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Measured:
 def compare(ours: Line, peer: Line, env: Mapping[str, str], bounds: Bounds) -> Measured:
     """Times the two in turn. Raises Broken."""
     pair = (ours, peer)
-    for _ in range(_WARM):
+    for _ in range(bounds.warm):
         for line in pair:
             _seconds(line, env)
     taken: tuple[list[float], list[float]] = ([], [])
