@@ -42,9 +42,8 @@ _HEAVY = {
 _ALWAYS = """
     __future__ dockshell dockshell.cli dockshell.commands dockshell.engines dockshell.engines.docker
     dockshell.engines.json dockshell.engines.local dockshell.engines.where dockshell.errors dockshell.linux
-    dockshell.linux.libc dockshell.linux.process dockshell.linux.rootfs dockshell.model dockshell.options
-    dockshell.resolve dockshell.target dockshell.voice
-    _ctypes _json _socket _struct ctypes ctypes._endian errno importlib struct types warnings
+    dockshell.linux.process dockshell.model dockshell.options dockshell.resolve dockshell.target dockshell.voice
+    _json _socket errno importlib warnings
 """
 _LOOKING = _ALWAYS + "dockshell.commands.latest dockshell.commands.looking"
 _ENTERING = (
@@ -53,9 +52,9 @@ _ENTERING = (
     dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.entering
     dockshell.environment dockshell.identity dockshell.linux.cgroup dockshell.linux.credentials
     dockshell.linux.entrance dockshell.linux.keeper dockshell.linux.labels dockshell.linux.limits
-    dockshell.linux.namespaces dockshell.linux.seccomp dockshell.linux.sessions dockshell.linux.signals
+    dockshell.linux.libc dockshell.linux.namespaces dockshell.linux.rootfs dockshell.linux.seccomp dockshell.linux.sessions dockshell.linux.signals
     dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter dockshell.session
-    encodings.ascii fcntl resource select termios
+    _ctypes _struct ctypes ctypes._endian encodings.ascii fcntl resource select struct termios types
 """
 )
 _EXPECTED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from stat import S_ISCHR
 
 from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
@@ -25,6 +26,8 @@ def command(arguments: Arguments, words: Sequence[str]) -> Command:
     """words: the command's own, empty for a login shell. Raises UsageError."""
     input = not arguments.on("no_input") and arguments.on("interactive") is not False and not arguments.on("detach")
     terminal = _terminal(arguments, input)
+    if terminal is None and _nothing(0):
+        input = False  # the command reads an empty input either way; to attach one takes an engine 10 ms
     environment_from = arguments.text("env_from") or "config"
     if environment_from not in ("config", "init"):
         raise UsageError("--env-from takes config or init")
@@ -66,6 +69,12 @@ def _terminal(arguments: Arguments, input: bool) -> Size | None:
     if not wanted and not (input and os.isatty(0) and os.isatty(1)):
         return None
     return terminals.size(next((number for number in (0, 1, 2) if os.isatty(number)), 0))
+
+
+def _nothing(descriptor: int) -> bool:
+    """Is it /dev/null?"""
+    facts = os.fstat(descriptor)
+    return S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3)
 
 
 def _terminal_variables() -> Iterable[tuple[str, str]]:

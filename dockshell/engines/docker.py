@@ -5,7 +5,6 @@ from __future__ import annotations
 from dockshell import target as targets
 from dockshell.errors import EngineError
 from dockshell.linux.process import Process, host_container
-from dockshell.linux.rootfs import RootFiles
 from dockshell.model import Container, Port
 
 TYPE_CHECKING = False
@@ -68,6 +67,8 @@ class DockerEngine:
         if container.local and container.pid:
             try:
                 if Process(container.pid).belongs_to(container.id, container.started):
+                    from dockshell.linux.rootfs import RootFiles  # with ctypes, which listings do without
+
                     return RootFiles(container.pid)
             except OSError:
                 pass  # without the right to look at the process, the engine can still be asked
