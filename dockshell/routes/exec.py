@@ -30,13 +30,16 @@ __all__ = ["ExecRoute", "ExecSession", "route"]
 # The engine can't be told to have no detach keys, and holds the first of them back until the next key. Ctrl-^ is the
 # one least missed; the rest nobody types by accident.
 _DETACH_KEYS = ",".join(["ctrl-^"] * 16)
-_NEVER_BEGAN = (126, 127)  # the codes that engines note of a command that could not be started
+_NEVER_BEGAN = (125, 126, 127)  # the codes that engines note of a command that could not be started
 _SHUT_WR = 1
 _MOMENT = 1.0  # seconds for the engine to note what it has just done
 _CHUNK = 1 << 16
-# Old dash knows no -l, and the exec API can't put a dash in front of argv[0]: so a plain sh reads the login files by
-# itself.
-_LOGIN_SH = '[ -r /etc/profile ] && . /etc/profile; [ -r "$HOME/.profile" ] && . "$HOME/.profile"; exec "$0"'
+# Old dash knows no -l, and the exec API can't put a dash in front of argv[0]: so there a plain sh reads the login files
+# by itself, and what they don't export is lost. (-n reads the options and executes nothing.)
+_LOGIN_SH = (
+    'if "$0" -l -n </dev/null 2>/dev/null; then exec "$0" -l; fi; '
+    '[ -r /etc/profile ] && . /etc/profile; [ -r "$HOME/.profile" ] && . "$HOME/.profile"; exec "$0"'
+)
 
 
 def route(login: Login) -> ExecRoute:
@@ -89,6 +92,7 @@ def _initial(container: Container, command: Command) -> list[str] | None:
 def _body(container: Container, command: Command, start: Start, files: Files) -> dict[str, Any]:
     """The request's JSON: https://docs.docker.com/engine/api/v1.41/#operation/ContainerExec"""
     known = configured(container)
+    known.pop("HOSTNAME", None)  # Podman gives it to the first process alone
     body: dict[str, Any] = {
         "AttachStdin": command.input,
         "AttachStdout": not command.detach,
