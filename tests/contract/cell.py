@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import pexpect
+import pytest
 
 from tests.conftest import COMMAND
 from tests.world import Peer
 
-__all__ = ["CELLS", "SANDBOX", "Cell"]
+__all__ = ["CELLS", "SANDBOX", "Cell", "direct"]
 
 CELLS = (
     ("ssh", "docker"),
@@ -26,6 +27,8 @@ CELLS = (
     ("nsenter", "kernel"),
 )
 SANDBOX = "sandbox"
+# For what is about containers that have no sshd in them: test_exceptions.py shows what ssh says to those.
+direct = pytest.mark.parametrize("cell", [each for each in CELLS if each[0] != "ssh"], ids="-".join, indirect=True)
 _HOMES = {"ssh": "baseimage", "kernel": SANDBOX}
 
 
@@ -157,6 +160,21 @@ class Cell:
         entering = self.words("exec" if words else "shell", options, container)
         child: pexpect.spawn[bytes] = self._terminal(*entering, *words, engine=self.peer, **more)
         return child
+
+    @contextlib.contextmanager
+    def watched(self, script: str, word: str) -> Iterator[IO[bytes]]:
+        """Runs a script inside, by the engine's own exec, until the block is left → what it prints after `begun`. In
+        the sandbox by dockshell, so that it may no more than anyone there. word: to know its processes by."""
+        argv = [*self.peer.cli, "exec", self.home, "sh", "-c", script, word]
+        if self.home == SANDBOX:
+            argv = [*COMMAND, *self.words("exec", (), ""), "sh", "-c", script, word]
+        env = {**self.environment(), **self.peer.env}
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env) as process:
+            try:
+                assert process.stdout and process.stdout.readline() == b"begun\n"
+                yield process.stdout
+            finally:
+                process.kill()
 
     def ask(self, *words: str, container: str = "") -> str:
         """What a program inside prints, by the engine's own exec; in the sandbox, which has none, by its shell's."""

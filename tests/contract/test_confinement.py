@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from dockshell.linux.seccomp import program_of
-from tests.contract.cell import SANDBOX, Cell
+from tests.contract.cell import SANDBOX, Cell, direct
 from tests.contract.watching import processes, unique, until
 from tests.world.images import LOCKED
 
@@ -33,7 +34,10 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "user": ("app", ()),
     "locked": ("locked", LOCKED),
     "capabilities": ("busybox", ("--cap-drop", "ALL", "--cap-add", "CHOWN", "--cap-add", "NET_ADMIN")),
-    "limits": ("busybox", ("--ulimit", "nofile=300:400", "--ulimit", "core=0:0", "--pids-limit", "77")),
+    "limits": (
+        "busybox",
+        ("--ulimit", "nofile=1010:1010", "--ulimit", "core=0:0", "--ulimit", "nproc=950:950", "--pids-limit", "77"),
+    ),
     "oom": ("busybox", ("--oom-score-adj", "321")),
     "unfiltered": ("busybox", ("--security-opt", "seccomp=unconfined")),
     "numbers": ("busybox", ("--user", "1234:5678")),
@@ -59,6 +63,7 @@ def _told(done: subprocess.CompletedProcess[bytes]) -> str:
     return done.stdout.decode()
 
 
+@direct
 @pytest.mark.line(19)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_confinement_is_that_of_the_engines_exec(cell: Cell, variant: str) -> None:
@@ -69,6 +74,7 @@ def test_confinement_is_that_of_the_engines_exec(cell: Cell, variant: str) -> No
     assert told == _by_engine(cell, container, script).splitlines()
 
 
+@direct
 @pytest.mark.line(19)
 @pytest.mark.parametrize("variant", ["plain", "locked", "capabilities"])
 @pytest.mark.parametrize("user", ["app", "root", "4321:8765"])
@@ -113,7 +119,10 @@ def test_seccomp_filter_is_the_containers_own(cell: Cell) -> None:
     with cell.started("sleep", word, container=container):
         (pid,) = until(lambda: processes(word), 5)
         program = program_of(pid)
-        assert len(program) > 80 and program == program_of(cell.pid(container))
+        own = program_of(cell.pid(container))
+        assert len(program) == len(own) > 80
+        if cell.route != "exec":  # the engine's own exec makes it anew, with the same calls in another order
+            assert program == own
 
 
 @pytest.mark.line(19)
@@ -162,7 +171,7 @@ WATCH = """
 trap 'exit' TERM
 echo begun
 while :; do
-    for p in /proc/[0-9]*; do
+    for p in /proc/[2-9]* /proc/1?*; do
         case "$(readlink $p/exe) $(readlink $p/cwd) $(cat $p/environ 2>/dev/null | tr '\\0' ' ')" in
             *python*|*CANARY*) echo "seen: $p $(readlink $p/exe)";;
         esac
@@ -176,20 +185,13 @@ def test_entering_process_shows_nothing_of_itself(cell: Cell) -> None:
     """Root inside, who watches for it, never gets to see the program, the directory or the environment of who
     enters."""
     word = unique()
-    watch = ("sh", "-c", WATCH, word)
-    argv = [*cell.peer.cli, "exec", cell.home, *watch]
-    if cell.home == SANDBOX:
-        argv = ["nsenter", "--target", str(cell.pid()), "--all", *watch]
-    env = {**os.environ, **cell.peer.env}
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env) as watcher:
-        try:
-            assert watcher.stdout and watcher.stdout.readline() == b"begun\n"
-            for _ in range(6):
-                assert cell.run("true", env={"DOCKSHELL_CANARY": "1"}).returncode == 0
-        finally:
-            for pid in processes(word):
+    with cell.watched(WATCH, word) as seen:
+        for _ in range(6):
+            assert cell.run("true", env={"DOCKSHELL_CANARY": "1"}).returncode == 0
+        for pid in processes(word):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        assert watcher.stdout.read() == b""
+        assert seen.read() == b""
 
 
 @pytest.mark.line(20)
@@ -208,6 +210,7 @@ ABSOLUTE, RELATIVE = "ln -s {0} /etc/passwd", "ln -s ../../../../../../../../..{
 FIFO, DIRECTORY, ENDLESS = "mkfifo /etc/passwd", "mkdir /etc/passwd", "ln -s /dev/zero /etc/passwd"
 
 
+@direct
 @pytest.mark.line(21)
 @pytest.mark.parametrize("trap", [ABSOLUTE, RELATIVE], ids=["absolute", "relative"])
 def test_links_do_not_lead_out(cell: Cell, trap: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -222,28 +225,30 @@ def test_links_do_not_lead_out(cell: Cell, trap: str, tmp_path_factory: pytest.T
     assert cell.run("true", container=container).returncode == 0
 
 
+@direct
 @pytest.mark.line(21)
 @pytest.mark.parametrize("trap", [FIFO, DIRECTORY, ENDLESS], ids=["fifo", "directory", "endless"])
 def test_nothing_but_a_file_is_read(cell: Cell, trap: str) -> None:
     """What would hang whoever opens it, or never ends, is no passwd either."""
     container = cell.with_options("busybox", command=["sh", "-c", f"rm /etc/passwd; {trap}; exec sleep 100000"])
-    done = cell.run("id", "-u", container=container, timeout=10)
-    assert (done.returncode, done.stdout) == (0, b"0\n"), done
+    done = cell.run("echo", "ran", container=container, timeout=10)
+    assert (done.returncode, done.stdout) == (0, b"ran\n"), done
 
 
 @pytest.mark.line(21)
-def test_escape_sequences_are_not_printed_raw(cell: Cell) -> None:
-    """What is said about a container can't drive the terminal, whatever its files and our words hold."""
-    for words, options in (
-        (["/tmp/\x1b[31mred\x07"], []),
-        (["true"], ["-u", "no\x1b]0;body\x07"]),
-        (["true"], ["-w", "/\x1b[2J"]),
-    ):
-        done = cell.run(*words, options=options)
-        assert done.returncode in (125, 126, 127)
-        assert b"\x1b" not in done.stderr and b"\x07" not in done.stderr, done
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [(["/tmp/\x1b[31mred\x07"], []), (["true"], ["-u", "no\x1b]0;body\x07"]), (["true"], ["-w", "/\x1b[2J\x07"])],
+    ids=["program", "user", "directory"],
+)
+def test_escape_sequences_are_not_printed_raw(cell: Cell, words: list[str], options: list[str]) -> None:
+    """What is said can't drive the terminal, whatever it is about."""
+    done = cell.run(*words, options=options)
+    assert done.returncode in (125, 126, 127) and done.stderr
+    assert b"\x1b" not in done.stderr and b"\x07" not in done.stderr, done
 
 
+@direct
 @pytest.mark.line(22)
 def test_process_that_is_not_the_containers_is_not_entered(cell: Cell) -> None:
     """See tests/unit/test_process.py for the proof itself; here: a container that was restarted is entered where it now
