@@ -1,0 +1,239 @@
+"""linux: the parsers of what the kernel says, and the proof of whose a process is."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockshell.errors import printable
+from dockshell.linux import cgroup, limits, seccomp, sessions, terminals
+from dockshell.linux.credentials import Capabilities, lacking, last_capability
+from dockshell.linux.entrance import Failure
+from dockshell.linux.labels import label_of
+from dockshell.linux.process import Process, boot_time
+from dockshell.linux.rootfs import RootFiles
+from dockshell.linux.signals import FORWARDED, hold, release
+from dockshell.model import Size
+
+
+def test_limits_are_those_that_the_kernel_keeps() -> None:
+    """All sixteen, as getrlimit says."""
+    found = limits.parse(Path("/proc/self/limits").read_text())
+    assert len(found) == 16
+    assert all(resource.getrlimit(number) == pair for number, pair in found.items())
+
+
+def test_limits_beyond_reach() -> None:
+    """What is above our own hard limit is named; no limit at all is above every number."""
+    assert limits.beyond_reach({resource.RLIMIT_NOFILE: (1, 1)}) == []
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY:
+        above = {resource.RLIMIT_NOFILE: (1, resource.RLIM_INFINITY)}
+        assert limits.beyond_reach(above) == ["Max open files"]
+
+
+@given(st.text(max_size=200))
+def test_unknown_limits_are_left_out(text: str) -> None:
+    """A line that isn't known names nothing."""
+    assert limits.parse("head\n" + text.replace("Max", "")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("docker-default (enforce)\n", "docker-default"),
+        ("unconfined\n", ""),
+        ("", ""),
+        ("a profile (with) parentheses (complain)", "a profile (with) parentheses"),
+        ("system_u:system_r:container_t:s0:c1,c2\0", "system_u:system_r:container_t:s0:c1,c2"),
+        ("kernel\0", ""),
+    ],
+)
+def test_label(text: str, label: str) -> None:
+    """AppArmor's and SELinux's way of writing it."""
+    assert label_of(text) == label
+
+
+def test_cgroup_places_are_there() -> None:
+    """From none of ours to all of ours: a directory for each hierarchy, in which we are."""
+    ours = Process(os.getpid()).cgroups()
+    found = cgroup.places(ours, [])
+    places = [*found.legacy, found.unified] if found.unified else [*found.legacy]
+    assert len(places) == len(ours)
+    assert all(str(os.getpid()) in Path(place, "cgroup.procs").read_text().split() for place in places)
+    assert cgroup.places(ours, ours) == cgroup.Places((), "")
+
+
+def test_cgroups_are_joined(other: subprocess.Popen[bytes]) -> None:
+    """A child that is forked into another's cgroups is in the very same ones."""
+    if os.geteuid() != 0:
+        return
+    wanted = cgroup.places(Process(other.pid).cgroups(), [])
+    descriptors = cgroup.open_legacy(wanted)
+    said, say = os.pipe()
+    child = cgroup.fork_into(wanted)
+    if child == 0:
+        cgroup.join_legacy(descriptors)
+        os.write(say, Process(os.getpid()).read("cgroup").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(said, 65536).decode() == Process(other.pid).read("cgroup")
+    for descriptor in (*descriptors, said, say):
+        os.close(descriptor)
+
+
+def test_cgroup_of_a_hierarchy_that_is_not_mounted() -> None:
+    """An error that names it."""
+    with pytest.raises(FileNotFoundError, match="nonsense"):
+        cgroup.places([("nonsense", "/x")], [])
+
+
+def test_capabilities() -> None:
+    """From the fields of status; what isn't in the bounding set can't be inheritable or ambient."""
+    status = {"CapBnd": "00000000a80425fb", "CapInh": "ffffffffffffffff", "CapAmb": "0000000000000004"}
+    assert Capabilities.of(status) == Capabilities(0xA80425FB, 0xA80425FB, 0)
+    assert lacking(0b101, {0: "A", 1: "B", 2: "C", 70: "D"}) == ["B", "D"]
+    assert 30 < last_capability() < 64
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30), st.integers(0, 200), st.text(max_size=30))
+def test_failure_travels_through_its_pipe(step: str, number: int, subject: str) -> None:
+    """As it was, whatever it is about."""
+    failure = Failure(step.replace("\t", " "), number, subject.encode("utf-8", "replace").decode())
+    assert Failure.unpack(failure.pack()) == failure
+
+
+@given(st.text())
+def test_printable_text_is_printable(text: str) -> None:
+    """And what was printable before is unchanged."""
+    assert printable(text).isprintable()
+    assert printable(text) == text or not text.isprintable()
+
+
+def test_printable_spells_out_what_drives_a_terminal() -> None:
+    """Escape sequences, both of C0 and C1, bidirectional overrides, and bytes that were no text."""
+    assert printable("a\x1b[31m\x9b\u202e\udcff\n") == "a\\x1b[31m\\x9b\\u202e\\udcff\\n"
+
+
+@pytest.fixture
+def other() -> object:
+    """A process that is no container's."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def test_process_of_another_is_refused(other: subprocess.Popen[bytes]) -> None:
+    """A number that was recycled: a real process, alive, but with neither the container's cgroup nor its start."""
+    found = Process(other.pid)
+    assert not found.belongs_to("f" * 64, boot_time() + 1)
+    assert not found.belongs_to("f" * 64, 0)
+    assert not found.belongs_to("f" * 64, found.started() - 3600)
+
+
+def test_process_is_proved_by_its_start(other: subprocess.Popen[bytes]) -> None:
+    """Where cgroups carry no id, the start that the engine tells proves it."""
+    found = Process(other.pid)
+    assert found.belongs_to("f" * 64, found.started()) and found.alive() and not found.ending()
+
+
+def test_process_that_ended_proves_nothing(other: subprocess.Popen[bytes]) -> None:
+    """Held by its pidfd, its end shows, whatever its number comes to mean."""
+    found = Process(other.pid)
+    started = found.started()
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert not found.alive() and not found.belongs_to("f" * 64, started)
+
+
+def test_process_of_a_hostile_name() -> None:
+    """Its name, which stat shows in parentheses, may hold anything."""
+    name = ") S 1 1 1 1 ("
+    code = f"import ctypes, time; ctypes.CDLL(None).prctl(15, {name.encode()!r}); print(flush=True); time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        found = Process(process.pid)
+        assert abs(found.started() - Process(os.getpid()).started()) < 3600 * 24 and not found.ending()
+        assert process.pid in sessions.members(os.getsid(0))
+        process.kill()
+
+
+def test_sessions_end_with_all_that_are_in_them() -> None:
+    """Those that ignore HUP and TERM too."""
+    script = "trap '' HUP TERM; sleep 1000 & sleep 1000 & echo; wait; sleep 1000"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout and leader.stdout.readline()
+        assert len(sessions.members(leader.pid)) >= 3
+        sessions.end(leader.pid)
+        assert sessions.members(leader.pid) == []
+        assert leader.wait() == -signal.SIGKILL
+
+
+def test_signals_that_are_held_come_later() -> None:
+    """None is lost in between."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        hold()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert came == [] and signal.SIGUSR1 in FORWARDED
+        release()
+        assert came == [signal.SIGUSR1]
+    finally:
+        release()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_terminal_is_raw_and_then_as_before() -> None:
+    """Whatever happens in between; and its size is what it was told."""
+    import termios
+
+    ours, theirs = os.openpty()
+    try:
+        before = termios.tcgetattr(theirs)
+        with pytest.raises(KeyError), terminals.Raw(theirs):
+            assert not termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN)
+            raise KeyError
+        assert termios.tcgetattr(theirs) == before
+        assert terminals.size(theirs) == Size(80, 24)  # of none, what most have
+        terminals.resize(ours, Size(132, 50))
+        assert terminals.size(theirs) == Size(132, 50)
+        with open("/dev/null", "rb") as nothing:
+            assert terminals.size(nothing.fileno()) == Size(80, 24)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_files_of_a_root_are_files() -> None:
+    """Nothing but regular files is read: no device, no FIFO, no link of the kernel's own (/proc/PID/fd)."""
+    files = RootFiles(os.getpid())
+    assert files.read("/proc/version") is not None
+    assert files.read("/dev/zero") is None and files.read("/etc") is None and files.read("/nowhere") is None
+    assert files.read("/proc/self/exe") is None
+    assert files.directory("/etc") and not files.directory("/etc/passwd") and files.exists("/dev/zero")
+    assert files.executable("/bin/sh") and not files.executable("/etc/passwd") and not files.executable("/etc")
+    assert "passwd" in files.names("/etc") and files.names("/nowhere") == []
+    files.close()
+
+
+def test_file_is_cut_at_its_limit() -> None:
+    """An endless one costs no more."""
+    assert RootFiles(os.getpid()).read("/proc/self/maps", 10) is not None
+    assert len(RootFiles(os.getpid()).read("/proc/self/maps", 10) or b"") == 10
+
+
+def test_seccomp_filter_of_a_process_without_one(other: subprocess.Popen[bytes]) -> None:
+    """EINVAL, and the process goes on."""
+    if os.geteuid() == 0:
+        with pytest.raises(OSError, match="Invalid argument"):
+            seccomp.program_of(other.pid)
+        assert Process(other.pid).status()["TracerPid"] == "0" and Process(other.pid).alive()
