@@ -26,7 +26,7 @@ class _Program(ctypes.Structure):
 def program_of(pid: int) -> bytes:
     """The filter that was installed first, in the kernel's classic BPF: the engine's, whatever the process added for
     itself later. The process stops for less than a millisecond. Raises OSError: EPERM where it may not be traced (or
-    somebody else does), EACCES without CAP_SYS_ADMIN, ENOENT where it has no filter, ETIMEDOUT."""
+    somebody else does), EACCES without CAP_SYS_ADMIN, EINVAL where it has no filter, ETIMEDOUT."""
     _seize(pid)
     try:
         _ptrace(_INTERRUPT, pid)
