@@ -22,6 +22,7 @@ from dockshell.linux.process import Process, boot_time
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.signals import FORWARDED, hold, release
 from dockshell.model import Size
+from tests.world import World
 
 
 def test_limits_are_those_that_the_kernel_keeps() -> None:
@@ -72,10 +73,9 @@ def test_cgroup_places_are_there() -> None:
     assert cgroup.places(ours, ours) == cgroup.Places((), "")
 
 
-def test_cgroups_are_joined(other: subprocess.Popen[bytes]) -> None:
+def test_cgroups_are_joined(world: World, other: subprocess.Popen[bytes]) -> None:
     """A child that is forked into another's cgroups is in the very same ones."""
-    if os.geteuid() != 0:
-        return
+    world.need_root()
     wanted = cgroup.places(Process(other.pid).cgroups(), [])
     descriptors = cgroup.open_legacy(wanted)
     said, say = os.pipe()
@@ -231,9 +231,9 @@ def test_file_is_cut_at_its_limit() -> None:
     assert len(RootFiles(os.getpid()).read("/proc/self/maps", 10) or b"") == 10
 
 
-def test_seccomp_filter_of_a_process_without_one(other: subprocess.Popen[bytes]) -> None:
+def test_seccomp_filter_of_a_process_without_one(world: World, other: subprocess.Popen[bytes]) -> None:
     """EINVAL, and the process goes on."""
-    if os.geteuid() == 0:
-        with pytest.raises(OSError, match="Invalid argument"):
-            seccomp.program_of(other.pid)
-        assert Process(other.pid).status()["TracerPid"] == "0" and Process(other.pid).alive()
+    world.need_root()
+    with pytest.raises(OSError, match="Invalid argument"):
+        seccomp.program_of(other.pid)
+    assert Process(other.pid).status()["TracerPid"] == "0" and Process(other.pid).alive()
