@@ -17,6 +17,7 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _INSTRUCTION = 8  # bytes of a struct sock_filter
 _PATIENCE = 1.0  # seconds for the process to stop; one that sleeps uninterruptibly doesn't
 _TURNS = 5.0  # seconds for others like us, who look at the same process, to be done: it has one tracer at a time
+_DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed
 
 
 class _Program(ctypes.Structure):
@@ -50,16 +51,16 @@ def install(program: bytes) -> None:
 
 def _seize(pid: int) -> None:
     """Becomes the tracer of the process, after those that are before us."""
-    give_up = monotonic() + _TURNS
-    refused = 0
+    begun = monotonic()
     while True:
         try:
             _ptrace(_SEIZE, pid)
             return
         except PermissionError:
-            refused += 1
-            # The one before us may have let go between our try and this look, so a single look says nothing.
-            if (not _traced(pid) and refused > 3) or monotonic() > give_up:
+            # One before us may have let go between our try and this look, so only many looks tell that it is nobody
+            # else, but the kernel that turns us down.
+            waited = monotonic() - begun
+            if waited > (_TURNS if _traced(pid) else _DOUBT):
                 raise
             sleep(0.0002)
 
