@@ -35,24 +35,24 @@ class Option:
 
 OPTIONS = (
     Option("--via", "ROUTE", "the way in: auto, ssh, nsenter or exec (auto)"),
-    Option("-u --user", "USER", "NAME or UID, with :GROUP if need be (the container's own)"),
-    Option("-w --workdir", "DIR", "where to start (the container's own; HOME for a login shell)"),
+    Option("-u --user", "USER", "NAME or UID, and :GROUP if need be (as configured)"),
+    Option("-w --workdir", "DIR", "where to start (as configured; a login: HOME)"),
     Option("-e --env", "K[=V]", "sets a variable, or passes on the caller's", many=True),
     Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True),
-    Option("--env-from", "WHAT", "config: as configured (the default); init: as process 1 was started"),
+    Option("--env-from", "WHAT", "config (the default), or init: as process 1 got it"),
     Option("-i --interactive", "", "passes input on (the default)"),
     Option("-n --no-input", "", "gives the command no input"),
-    Option("-t --tty", "", "makes a terminal (the default where input and output are one)"),
+    Option("-t --tty", "", "makes a terminal (the default at a terminal)"),
     Option("-T --no-tty", "", "makes none"),
     Option("-d --detach", "", "starts the command and returns"),
     Option("--privileged", "", "all capabilities, as with docker exec --privileged"),
     Option("--key", "FILE", "private key for the ssh route"),
-    Option("--port", "N", "port of the sshd inside, for the ssh route (found out)"),
+    Option("--port", "N", "the sshd's port inside, for the ssh route"),
     Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
     Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
     Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
     Option("-c --context", "NAME", "the Docker context to use"),
-    Option("-v --verbose", "", "tells which container and which way was taken, and why"),
+    Option("-v --verbose", "", "tells what was found and which way was taken"),
     Option("--debug", "", "shows tracebacks"),
     Option("-h --help", "", "shows this"),
     Option("--version", "", "prints the version", hidden=True),
@@ -101,25 +101,23 @@ VERBS = {
         (*ENTERING, "latest"),
     ),
     "ls": Verb("the running containers", "", "dockshell ls", (0, 0), _ENGINE),
-    "latest": Verb(
-        "prints the id of the newest running container", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE
-    ),
+    "latest": Verb("prints the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
     "ip": Verb("prints a container's addresses, a line each", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
     "pid": Verb(
-        "prints the host's number of a container's first process",
+        "prints the host's pid of its first process",
         "[TARGET]",
         "sudo strace -p `dockshell pid web`",
         (0, 1),
         _ENGINE,
     ),
     "init": Verb(
-        "prints completions and the aliases dl and dsh for a shell",
+        "prints completions and the aliases dl, dsh",
         "bash|zsh|fish",
         'eval "$(dockshell init bash)"',
         (1, 1),
         ("help",),
     ),
-    "demo": Verb("shows the main job in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
+    "demo": Verb("the main job, in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
 }
 # Asked by the completion scripts alone; not a word that people need to see.
 HIDDEN = {"__complete": Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))}
@@ -252,21 +250,24 @@ def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]
         arguments.said[found.field] = value
 
 
+_TOP = """usage: dockshell [OPTIONS] [TARGET]   a login shell; no TARGET: in the newest
+       dockshell VERB [OPTIONS] ...
+
+verbs:"""
+_BELOW = """
+TARGET: a name, an id, a Compose service or project/service (web:2: a replica),
+        the beginning of a name, label:K=V, pid:N or @latest;
+        docker://, podman:// or kernel:// in front picks the engine
+
+example: dockshell web
+Each verb's options: dockshell VERB --help"""
+
+
 def usage(verb: str = "") -> str:
     """The help of a verb, or of the whole for an empty one."""
     if not verb:
-        lines = [
-            "usage: dockshell [OPTIONS] [TARGET]                 a login shell; no TARGET: the newest running container"
-        ]
-        lines += [f"       dockshell {name:7} {each.words:26} {each.summary}" for name, each in VERBS.items()]
-        lines += [
-            "",
-            "TARGET: a name, an id, a Compose service or project/service (web:2: a replica), the beginning of a name,",
-            "        label:K=V, pid:N or @latest; docker://, podman:// or kernel:// in front picks the engine",
-            "",
-        ]
-        lines += ["Example: dockshell web", "Each verb's own options: dockshell VERB --help"]
-        return "\n".join(lines)
+        verbs = [f"  {name:6}  {each.words:24} {each.summary}" for name, each in VERBS.items()]
+        return "\n".join((_TOP, *verbs, _BELOW))
     known = _KNOWN[verb]
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
     lines = [

@@ -220,7 +220,8 @@ def test_the_example_in_help_parses(verb: str) -> None:
 
 
 def test_the_whole_help_names_every_verb() -> None:
-    """`dockshell --help` leads to each verb and none of the hidden ones."""
+    """`dockshell --help` leads to each verb and none of the hidden ones, and fits a terminal of 80 columns."""
     for verb in VERBS:
-        assert f"dockshell {verb} " in usage()
+        assert f"\n  {verb} " in usage()
+    assert all(len(line) < 80 for line in usage().splitlines())
     assert not any(verb in usage() for verb in options.HIDDEN)
