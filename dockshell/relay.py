@@ -35,6 +35,26 @@ class _Left(Exception):
     """We were told to end by a signal that can't be passed on; its number."""
 
 
+class _Alarm:
+    """A descriptor that polls readable when a signal has come. Python's handlers run between two steps of the program,
+    so without it one that comes just before poll() begins to wait would go unheard until something else happens."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._other = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._other, warn_on_full_buffer=False)
+
+    def silence(self) -> None:
+        try:
+            os.read(self.descriptor, 4096)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        os.close(self.descriptor)
+        os.close(self._other)
+
+
 class _Relay:
     def __init__(self, session: Session, terminal: bool, input: bool) -> None:
         self._session = session
@@ -45,6 +65,7 @@ class _Relay:
 
     def run(self) -> int:
         session = self._session
+        self._alarm = _Alarm()
         restore = self._listen()
         try:
             release()
@@ -59,11 +80,13 @@ class _Relay:
         finally:
             for number, handler in restore:
                 signal.signal(number, handler)
+            self._alarm.close()
 
     def _loop(self) -> int:
         session = self._session
         while ready := session.ready:
             poller = poll()
+            poller.register(self._alarm.descriptor, POLLIN)
             for descriptor in ready:
                 poller.register(descriptor, POLLIN)
             accepting = session.input
@@ -72,6 +95,8 @@ class _Relay:
             elif self._reading and accepting is not None:
                 poller.register(0, POLLIN)
             for descriptor, events in poller.poll():
+                if descriptor == self._alarm.descriptor:
+                    self._alarm.silence()
                 if descriptor == 0 and not self._pending and 0 not in ready:
                     self._read()
                 if descriptor in ready and events & (POLLIN | _GONE):
