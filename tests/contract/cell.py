@@ -162,12 +162,9 @@ class Cell:
         return child
 
     @contextlib.contextmanager
-    def watched(self, script: str, word: str) -> Iterator[IO[bytes]]:
-        """Runs a script inside, by the engine's own exec, until the block is left → what it prints after `begun`. In
-        the sandbox by dockshell, so that it may no more than anyone there. word: to know its processes by."""
-        argv = [*self.peer.cli, "exec", self.home, "sh", "-c", script, word]
-        if self.home == SANDBOX:
-            argv = [*COMMAND, *self.words("exec", (), ""), "sh", "-c", script, word]
+    def watched(self, script: str, container: str) -> Iterator[IO[bytes]]:
+        """Runs a script inside, by the engine's own exec, until the block is left → what it prints after `begun`."""
+        argv = [*self.peer.cli, "exec", container, "sh", "-c", script]
         env = {**self.environment(), **self.peer.env}
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env) as process:
             try:

@@ -183,7 +183,7 @@ def test_ctrl_z_and_ctrl_d_mean_what_they_do(cell: Cell) -> None:
     child.expect(rb"(?i)stopped")
     child.expect_exact(b"prompt ")
     child.send(b"fg\r")
-    child.expect(rb"ded'\s*\r\n")  # the shell names the job; what is typed before, it may take for itself
+    child.expect(rb"ded['\"]\s*\r\n")  # the shell names the job; what is typed before, it may take for itself
     child.send(b"another\r")
     child.expect_exact(b"<another>\r\n")
     child.send(b"\x04")
