@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-
 COULD_NOT_RUN = 6  # an exit code that pytest itself doesn't have
 
 
