@@ -52,7 +52,8 @@ _ENTERING = (
     dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.entering
     dockshell.environment dockshell.identity dockshell.linux.cgroup dockshell.linux.credentials
     dockshell.linux.entrance dockshell.linux.keeper dockshell.linux.labels dockshell.linux.limits
-    dockshell.linux.libc dockshell.linux.namespaces dockshell.linux.rootfs dockshell.linux.seccomp dockshell.linux.sessions dockshell.linux.signals
+    dockshell.linux.libc dockshell.linux.namespaces dockshell.linux.rootfs
+    dockshell.linux.seccomp dockshell.linux.sessions dockshell.linux.signals
     dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter dockshell.session
     _ctypes _struct ctypes ctypes._endian encodings.ascii fcntl resource select struct termios types
 """
