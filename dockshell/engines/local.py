@@ -65,9 +65,12 @@ class LocalApi:
             "POST", f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal}, upgrade=True
         )
         try:
-            status, _ = self._head(connection)
+            status, fields = self._head(connection)
             if status not in (101, 200):
-                raise self._failure(status, _rest(connection))
+                # Asked by HTTP/1.1, an engine that refuses tells how long its answer is, and keeps the connection open.
+                length = fields.get("content-length", "")
+                limit = min(int(length), _LARGEST_HEAD) if length.isascii() and length.isdigit() else 0
+                raise self._failure(status, _rest(connection, limit))
             connection.setblocking(False)
         except OSError as error:
             connection.close()

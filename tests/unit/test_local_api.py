@@ -85,7 +85,10 @@ def answering(tmp_path: Path) -> Iterator[list[bytes]]:
             with connection:
                 connection.recv(65536)
                 try:
-                    connection.sendall(answers.pop(0))
+                    answer = answers.pop(0)
+                    connection.sendall(answer)
+                    if answer.startswith(b"HTTP/1.1"):
+                        connection.recv(1)  # kept open, for another request
                 except OSError:
                     pass
 
@@ -130,6 +133,14 @@ def test_engines_words_are_printed_safely(answering: list[bytes], tmp_path: Path
     with pytest.raises(EngineError) as raised:
         LocalApi(str(tmp_path / "s")).inspect("x")
     assert raised.value.status == 409 and str(raised.value).isprintable()
+
+
+def test_exec_that_is_refused_does_not_wait(answering: list[bytes], tmp_path: Path) -> None:
+    """The engine keeps that connection open, and the answer is as long as it says."""
+    answering.append(b'HTTP/1.1 409 Conflict\r\nContent-Length: 21\r\n\r\n{"message": "paused"}')
+    with pytest.raises(EngineError, match="paused") as raised:
+        LocalApi(str(tmp_path / "s")).exec_start("x", terminal=False)
+    assert raised.value.status == 409
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
