@@ -209,8 +209,7 @@ def test_a_recycled_number_is_not_the_container(start: Start, kernel: KernelEngi
 def test_files_are_the_containers_own(start: Start, kernel: KernelEngine) -> None:
     """The files are those that the container's first process sees."""
     mounts = "mount -t tmpfs none /mnt && echo inside >/mnt/file && exec sleep 60"
-    pid = start("--mount", "--pid", "--fork", command=("sh", "-c", mounts))
-    until(lambda: comm(pid) == "sleep", "it did not mount")
+    pid = start("--mount", "--pid", "--fork", command=("sh", "-c", mounts), name="sleep")
     [found] = kernel.find(Target("pid", str(pid)))
     assert kernel.files(found).read("/mnt/file") == b"inside\n"
 
