@@ -17,8 +17,7 @@ __all__ = ["DROPINS", "ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Ve
 
 class Option:
     """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch;
-    help: one line; many: may be given several times; gives: the switch's field and what it sets (`--no-x` kinds), else
-    the field is the long name's."""
+    help: one line; many: may be given several times; hidden: not shown by help."""
 
     def __init__(self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False) -> None:
         self.names = tuple(names.split())
@@ -77,8 +76,8 @@ ENTERING = (
 
 
 class Verb:
-    """words: what may follow the options, as usage shows it; least and most words (most -1: any number). command: every
-    word after the first is a command's. module: the file in commands/, where it isn't the verb's own name."""
+    """words: what may follow the options, as usage shows it. count: the least and the most of them (most -1: any
+    number). options: the fields of those that it takes."""
 
     def __init__(
         self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...]

@@ -51,7 +51,7 @@ class _Refusal(Exception):
 class _Facts:
     """What has to be known of the container's first process before it is joined. Raises _Refusal."""
 
-    def __init__(self, container: Container, command: Command) -> None:
+    def __init__(self, container: Container) -> None:
         if not container.local:
             raise _Refusal("the engine is on another machine")
         if container.runtime not in _SAME_KERNEL:
@@ -70,9 +70,9 @@ class _Facts:
             status = self.process.status()
             self.capabilities = Capabilities.of(status)
             self.last_capability = last_capability()
-            self._check_rights(status, command)
-            self.no_new_privileges = status.get("NoNewPrivs") == "1"
             self.limits = limits.parse(self.process.read("limits"))
+            self._check_rights(status)
+            self.no_new_privileges = status.get("NoNewPrivs") == "1"
             self.oom_score = int(self.process.read("oom_score_adj"))
             self.label = label_of(_optional(self.process, "attr/current"))
             own = Process(os.getpid())
@@ -94,7 +94,7 @@ class _Facts:
         if not self.process.alive():
             raise _Refusal("it ended just now")
 
-    def _check_rights(self, status: dict[str, str], command: Command) -> None:
+    def _check_rights(self, status: dict[str, str]) -> None:
         self.joins_user = False
         self.own = ours = int(Process(os.getpid()).status()["CapEff"], 16)
         missing = lacking(ours, NEEDED)
@@ -105,7 +105,7 @@ class _Facts:
             raise _Refusal(_ROOT if os.geteuid() else f"this process lacks the capability {missing[0]}")
         if "user" not in self.namespaces and self.capabilities.bounding & ~ours:
             raise _Refusal("the container has capabilities that this process lacks")
-        high = limits.beyond_reach(limits.parse(self.process.read("limits")))
+        high = limits.beyond_reach(self.limits)
         if high and lacking(ours, {24: "SYS_RESOURCE"}):
             raise _Refusal(
                 f"its limit of {high[0].removeprefix('Max ')} is above ours, "
@@ -123,7 +123,7 @@ class Nsenter:
 
     def refuses(self, container: Container, command: Command, *, asked: bool) -> str | None:
         try:
-            self._facts = _Facts(container, command)
+            self._facts = _Facts(container)
         except _Refusal as refusal:
             return str(refusal)
         return None
@@ -193,7 +193,7 @@ def _optional(process: Process, name: str) -> str:
     """A file of /proc that not every kernel has, or that can't be read where its subject is off."""
     try:
         return process.read(name)
-    except (FileNotFoundError, OSError):
+    except OSError:
         return ""
 
 
