@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from benchmarks import table
-from benchmarks.rows import ROWS
+from benchmarks.rows import ROWS, Effort
 from benchmarks.stage import Stage
-from benchmarks.timing import Bounds, Broken, compare
+from benchmarks.timing import Bounds, Broken
 from tests.world import Unavailable, World
 
 __all__ = ["play"]
 
-# For most rows, for the heavy ones, and how much goes through a pipe.
-_QUICK = (Bounds(10, 20), Bounds(3, 20, 1), 100_000_000)
-_FULL = (Bounds(40, 120), Bounds(10, 60, 1), 1_000_000_000)
+# How often, and how much goes through a pipe.
+_QUICK = (Effort(Bounds(10, 20), Bounds(3, 20, 1), 1), 100_000_000)
+_FULL = (Effort(Bounds(40, 120), Bounds(10, 60, 1), 3), 1_000_000_000)
 
 
-def play(world: World, names: Sequence[str], *, quick: bool) -> bool:
-    """Prints the table of these ROWS → whether every limit among them was shown to hold."""
-    many, few, size = _QUICK if quick else _FULL
+def play(world: World, names: Sequence[str], *, quick: bool, times: int = 1) -> bool:
+    """Prints the table of these ROWS, that many times → whether every limit among them was shown to hold each time."""
+    effort, size = _QUICK if quick else _FULL
+    missed: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="dockshell-bench-") as home:
         stage = Stage(world, home, size)
         try:
@@ -28,23 +30,32 @@ def play(world: World, names: Sequence[str], *, quick: bool) -> bool:
         except Unavailable as lack:
             print(f"nothing can be measured: {lack.msg}", flush=True)
             return False
-        print(table.HEADING, flush=True)
-        held = [_row(name, stage, few if ROWS[name].heavy else many) for name in names]
-    return all(held)
+        with contextlib.closing(stage):
+            for _ in range(times):
+                print(table.HEADING, flush=True)
+                missed.update(name for name in names if not _row(name, stage, effort))
+    if times > 1:
+        limited = [name for name in names if ROWS[name].limit is not None]
+        print(f"held {times} times in a row: {_listed(name for name in limited if name not in missed)}")
+        print(f"missed at least once: {_listed(name for name in names if name in missed)}")
+    return not missed
 
 
-def _row(name: str, stage: Stage, bounds: Bounds) -> bool:
+def _row(name: str, stage: Stage, effort: Effort) -> bool:
     """Measures and prints one → whether its limit was shown to hold. A row that has none fails only by a command that
     does."""
     row = ROWS[name]
     try:
-        lines = row.lines(stage)
-        result = compare(*lines, stage.env, bounds)
+        outcome = row.measure(stage, effort)
     except Broken as failure:
         print(table.unmeasured(name, row, str(failure)), flush=True)
         return False
     except Unavailable as lack:
         print(table.unmeasured(name, row, str(lack.msg)), flush=True)
         return row.limit is None
-    print(table.measured(name, row, lines, result), flush=True)
-    return table.holds(row, result)
+    print(table.measured(name, row, outcome), flush=True)
+    return table.holds(row, outcome)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,27 +1,95 @@
-"""What is compared with what. A row is a function from the Stage to two Lines, and an entry in ROWS."""
+"""What is measured. A row is a Pair (two commands that take turns) or a Peak (of memory), and an entry in ROWS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks import memory
 from benchmarks.stage import Stage
-from benchmarks.timing import Line
+from benchmarks.timing import Bounds, Line, compare
 
-__all__ = ["ROWS", "Row"]
+__all__ = ["ROWS", "Effort", "Outcome", "Pair", "Peak", "Row"]
 
-_ZEROS = ("dd", "if=/dev/zero", "bs=65536")
-_SINK = ("sh", "-c", "cat >/dev/null")
+_ZEROS = ("dd", "if=/dev/zero", "bs=1048576")
+_SINK = ("dd", "of=/dev/null", "bs=1048576")
 
 
 @dataclass(frozen=True)
-class Row:
-    """lines: makes the containers that it takes → our line and the peer's; limit: the ratio not to exceed, None where
-    it is only told; heavy: takes seconds a time, so that fewer pairs must do."""
+class Effort:
+    """many: when to stop with most rows; few: with the heavy ones; sessions: how many times memory is looked at."""
+
+    many: Bounds
+    few: Bounds
+    sessions: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """ours, peer: what one would type, and the median seconds of each where time is what was measured. figure: what the
+    row's limit is for; half of the single ones lie between low and high."""
+
+    ours: str
+    seconds: float | None
+    peer: str
+    peers_seconds: float | None
+    times: int
+    figure: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two commands. lines: makes the containers that they take → ours and the peer's; limit: the ratio not to exceed,
+    None where it is only told; heavy: takes seconds a time, so that fewer pairs must do."""
 
     lines: Callable[[Stage], tuple[Line, Line]]
     limit: float | None = None
     heavy: bool = False
+    unit = ""
+
+    def measure(self, stage: Stage, effort: Effort) -> Outcome:
+        """Raises Broken, Unavailable."""
+        ours, peer = self.lines(stage)
+        taken = compare(ours, peer, stage.env, effort.few if self.heavy else effort.many)
+        seconds, peers = statistics.median(taken.ours), statistics.median(taken.peers)
+        return Outcome(ours.shown, seconds, peer.shown, peers, len(taken.ratios), *_middle(taken.ratios))
+
+    def spelled(self, figure: float) -> str:
+        return f"{figure:.2f}"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The memory of a session by one route that moves 100 MB, in turn through pipes and at a terminal. limit: MiB."""
+
+    via: str
+    limit: float
+    unit = " MiB"
+
+    def measure(self, stage: Stage, effort: Effort) -> Outcome:
+        """Raises Broken, Unavailable."""
+        if self.via == "nsenter":
+            stage.world.need_root()
+        words = ("exec", "--via", self.via, "-i", stage.web, *memory.moving(100_000_000))
+        argv = (stage.ours("dockshell"), *words)
+        figures = [memory.peak(argv, stage.env, terminal=bool(turn % 2)) for turn in range(2 * effort.sessions)]
+        shown = f"dockshell exec --via {self.via} web, 100 MB"
+        return Outcome(shown, None, "", None, len(figures), *_middle(figures, max(figures)))
+
+    def spelled(self, figure: float) -> str:
+        return f"{figure:.1f}"
+
+
+Row = Pair | Peak
+
+
+def _middle(figures: Sequence[float], figure: float | None = None) -> tuple[float, float, float]:
+    """The figure that counts, the median where none is given, and between which two half of them lie."""
+    low, median, high = statistics.quantiles(figures, n=4)
+    return median if figure is None else figure, low, high
 
 
 def _exec(via: str) -> Callable[[Stage], tuple[Line, Line]]:
@@ -44,6 +112,36 @@ def _latest(stage: Stage) -> tuple[Line, Line]:
     return (
         Line((stage.ours("dockshell"), "exec", "-l", "--", "true"), "dockshell exec -l -- true"),
         Line((stage.program("sh"), "-c", typed), typed),
+    )
+
+
+def _rootless(stage: Stage) -> tuple[Line, Line]:
+    """Both as a person without root whom the engine's socket lets in."""
+    person = stage.person
+    return (
+        Line((*person.become, person.dockshell, "exec", stage.web, "true"), "dockshell exec web true", env=person.env),
+        Line(
+            (*person.become, stage.program("docker"), "exec", stage.web, "true"), "docker exec web true", env=person.env
+        ),
+    )
+
+
+def _crowd(stage: Stage) -> tuple[Line, Line]:
+    words = (stage.ours("dockshell"), "pid")
+    few = len(stage.docker.ask("ps", "-aq").split())
+    return (
+        Line((*words, stage.in_crowd), "dockshell pid web, among 1,000", env={"DOCKER_HOST": stage.crowd.url}),
+        Line((*words, stage.web), f"dockshell pid web, among {few}"),
+    )
+
+
+def _fifty(stage: Stage) -> tuple[Line, Line]:
+    names = " ".join(stage.several)
+    shell = stage.program("sh")
+    loop = "for name in {}; do {} exec $name true || exit; done"
+    return (
+        Line((shell, "-c", loop.format(names, stage.ours("dockshell"))), "dockshell exec $name true, 50 names"),
+        Line((shell, "-c", loop.format(names, stage.program("docker"))), "docker exec $name true, 50 names"),
     )
 
 
@@ -98,10 +196,10 @@ def _through(via: str, peer: str, direction: str) -> Callable[[Stage], tuple[Lin
         docker = (stage.program("docker"), "exec", "-i", stage.web)
         theirs = docker if peer == "docker" else _entering(stage)
         spoken = "docker exec -i web" if peer == "docker" else "nsenter -t PID …"
-        command = (*_ZEROS, f"count={stage.size >> 16}") if direction == "out" else _SINK
-        bytes_moved = stage.size >> 16 << 16
+        command = (*_ZEROS, f"count={stage.size >> 20}") if direction == "out" else _SINK
+        bytes_moved = stage.size >> 20 << 20
         out, into = (bytes_moved, 0) if direction == "out" else (0, bytes_moved)
-        shape = "{} dd | …" if direction == "out" else "… | {} cat"
+        shape = "{} dd | …" if direction == "out" else "… | {} dd"
         return (
             Line((*ours, *command), shape.format(f"dockshell exec --via {via} web"), out, into),
             Line((*theirs, *command), shape.format(spoken), out, into),
@@ -111,17 +209,22 @@ def _through(via: str, peer: str, direction: str) -> Callable[[Stage], tuple[Lin
 
 
 ROWS: Mapping[str, Row] = {
-    "nsenter": Row(_exec("nsenter"), 0.7),
-    "exec": Row(_exec("exec"), 1.2),
-    "ssh": Row(_exec("ssh")),
-    "openssh": Row(_openssh, 1.3),
-    "latest": Row(_latest),
-    "completion": Row(_completion, 3.0),
-    "docker-bash": Row(_docker_bash),
-    "bare-nsenter": Row(_nsenter),
+    "nsenter": Pair(_exec("nsenter"), 0.6),
+    "exec": Pair(_exec("exec"), 1.2),
+    "ssh": Pair(_exec("ssh")),
+    "without-root": Pair(_rootless, 1.1),
+    "openssh": Pair(_openssh, 1.3),
+    "latest": Pair(_latest, 0.5),
+    "among-1000": Pair(_crowd, 1.1),
+    "completion": Pair(_completion, 3.0),
+    "docker-bash": Pair(_docker_bash),
+    "bare-nsenter": Pair(_nsenter),
     **{
-        f"{direction}-{via}-{peer}": Row(_through(via, peer, direction), heavy=True)
-        for via, peer in (("nsenter", "nsenter"), ("nsenter", "docker"), ("exec", "docker"))
+        f"{direction}-{via}-{peer}": Pair(_through(via, peer, direction), limit, heavy=True)
+        for via, peer, limit in (("nsenter", "nsenter", 1.1), ("nsenter", "docker", None), ("exec", "docker", 1.0))
         for direction in ("out", "in")
     },
+    "memory-nsenter": Peak("nsenter", 20),
+    "memory-exec": Peak("exec", 25),
+    "fifty": Pair(_fifty, 0.5, heavy=True),
 }

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cached_property
+from typing import NamedTuple
 
+import dockshell
+from dockshell.engines.sdk import SdkApi
 from dockshell.ssh import keys
 from tests.world import Peer, World
+from tests.world.daemon import Daemon
+from tests.world.own_docker import start_docker
+from tests.world.person import let_in
 
-__all__ = ["Stage"]
+__all__ = ["Person", "Stage"]
+
+_NOBODY = 65534
+_CROWD = 1000
+_SCRIPT = """#!{python}
+from dockshell.cli import main
+
+main()
+"""
+
+
+class Person(NamedTuple):
+    """Somebody without root. become: the words before a command that make it theirs; dockshell: the command as
+    installed for them; env: their HOME."""
+
+    become: tuple[str, ...]
+    dockshell: str
+    env: Mapping[str, str]
 
 
 class Stage:
@@ -22,6 +48,7 @@ class Stage:
         self.world = world
         self.size = size
         self._home = home
+        self._second: Daemon | None = None
 
     @property
     def docker(self) -> Peer:
@@ -40,9 +67,74 @@ class Stage:
         return self.docker.run("busybox")
 
     @cached_property
+    def several(self) -> list[str]:
+        """Fifty like it."""
+        return [self.docker.run("busybox") for _ in range(50)]
+
+    @cached_property
     def pid(self) -> int:
         """Its first process, as the host counts."""
         return self.docker.pid(self.web)
+
+    @cached_property
+    def crowd(self) -> Peer:
+        """A second engine of the same kind, with nothing in it yet. Raises Unavailable."""
+        place = os.path.join(self.world.scratch, "crowd")
+        self.world.need(self.docker.url.startswith(f"unix://{self.world.scratch}/"), "the engine is not the tests' own")
+        self._second = start_docker(place, network=False)
+        cli = [self.program("docker"), "-H", self._second.url]
+        return Peer("crowd", self._second.url, cli, {}, self.world.scratch, lambda text: None)
+
+    @cached_property
+    def in_crowd(self) -> str:
+        """A container like web, in an engine where there are a thousand with it."""
+        name = self.crowd.run("busybox")
+        image = self.crowd.image("busybox")
+        api = SdkApi(self.crowd.url, None)
+        for number in range(_CROWD - 1):
+            api.create(image, f"crowd-{number}", ["true"])
+        api.close()
+        return name
+
+    def close(self) -> None:
+        """Ends what was started here; what is left of it is the world's to remove."""
+        if self._second:
+            self._second.stop()
+
+    @cached_property
+    def person(self) -> Person:
+        """Nobody, in the group of the engine's socket, with dockshell installed for them. Raises Unavailable."""
+        self.world.need_root()
+        socket = self.docker.url.removeprefix("unix://")
+        let_in(os.path.dirname(socket), os.path.dirname(self.world.scratch))
+        group = os.stat(socket).st_gid
+        become = (
+            self.program("setpriv"), f"--reuid={_NOBODY}", f"--regid={_NOBODY}", f"--groups={group}", "--inh-caps=-all",
+        )  # fmt: skip
+        os.chmod(self._home, 0o711)
+        home = os.path.join(self._home, "nobody")
+        os.mkdir(home, 0o700)
+        os.chown(home, _NOBODY, _NOBODY)
+        return Person(become, self._installed(become), {"HOME": home})
+
+    def _installed(self, become: tuple[str, ...]) -> str:
+        """dockshell in a virtual environment that somebody may use who may not look into this one, which often lies in
+        a home directory; so may its Python."""
+        enough = "import sys, venv; sys.exit(sys.version_info < (3, 11))"
+        base = getattr(sys, "_base_executable", sys.executable)
+        python = next((each for each in (base, "/usr/bin/python3") if not _code((*become, each, "-c", enough))), "")
+        self.world.need(python, "no Python for all")
+        place = os.path.join(self._home, "venv")
+        subprocess.run([python, "-m", "venv", "--without-pip", place], check=True)
+        library = glob.glob(os.path.join(place, "lib", "python3*", "site-packages"))[0]
+        shutil.copytree(os.path.dirname(dockshell.__file__), os.path.join(library, "dockshell"))
+        inside = os.path.join(place, "bin", "python")
+        subprocess.run([inside, "-m", "compileall", "-qf", os.path.join(library, "dockshell")], check=True)
+        script = os.path.join(place, "bin", "dockshell")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(_SCRIPT.format(python=inside))
+        os.chmod(script, 0o755)
+        return script
 
     def ours(self, name: str) -> str:
         """A command of dockshell's, as installed beside the interpreter that runs this. Raises Unavailable."""
@@ -101,6 +193,10 @@ class Stage:
                 f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
             ]
         )
+
+
+def _code(argv: tuple[str, ...]) -> int:
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
 
 
 def _said(argv: list[str]) -> str:

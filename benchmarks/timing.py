@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 __all__ = ["Bounds", "Broken", "Line", "Measured", "compare"]
 
 _LEAST = 3  # pairs, however long they take
 _PATIENCE = 120  # seconds for one command
-_ZEROS = bytes(1 << 16)
+_ZEROS = bytes(1 << 20)
 
 
 class Broken(Exception):
@@ -27,12 +26,14 @@ class Broken(Exception):
 @dataclass(frozen=True)
 class Line:
     """A command to time. argv[0] is a path; shown is what one would type. out: so many bytes come from its stdout
-    through a pipe; into: so many go to its stdin through one. With neither, both are the null device."""
+    through a pipe; into: so many go to its stdin through one. With neither, both are the null device. env: what differs
+    from the environment of all."""
 
     argv: tuple[str, ...]
     shown: str
     out: int = 0
     into: int = 0
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,6 @@ class Measured:
     @property
     def ratios(self) -> list[float]:
         return [a / b for a, b in zip(self.ours, self.peers, strict=True)]
-
-    @property
-    def ratio(self) -> float:
-        """The median of the pairs' ratios."""
-        return statistics.median(self.ratios)
-
-    @property
-    def middle_half(self) -> tuple[float, float]:
-        """Between these two lie half of the ratios."""
-        low, _, high = statistics.quantiles(self.ratios, n=4)
-        return low, high
 
 
 def compare(ours: Line, peer: Line, env: Mapping[str, str], bounds: Bounds) -> Measured:
@@ -134,7 +124,9 @@ def _start(line: Line, env: Mapping[str, str], stderr: int) -> tuple[int, int]:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         actions.append((os.POSIX_SPAWN_DUP2, theirs, 1))
     # Python ignores SIGPIPE, and what is ignored stays so in a child.
-    pid = os.posix_spawn(line.argv[0], line.argv, env, file_actions=actions, setsigdef=(signal.SIGPIPE,))
+    pid = os.posix_spawn(
+        line.argv[0], line.argv, {**env, **line.env}, file_actions=actions, setsigdef=(signal.SIGPIPE,)
+    )
     if theirs >= 0:
         os.close(theirs)
     return pid, ours

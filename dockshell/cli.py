@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from importlib import import_module
 
 from dockshell import options
 from dockshell.errors import DockshellError
@@ -15,17 +15,23 @@ __all__ = ["docker_bash", "docker_ssh", "main", "run"]
 
 def main() -> None:
     """The command `dockshell`. Does not return: leaves with the exit code."""
-    _leave(run(sys.argv[1:]))
+    _live("dockshell")
 
 
 def docker_bash() -> None:
     """The command `docker-bash CONTAINER [CMD...]`."""
-    _leave(run(sys.argv[1:], "docker-bash"))
+    _live("docker-bash")
 
 
 def docker_ssh() -> None:
     """The command `docker-ssh CONTAINER [CMD...]`."""
-    _leave(run(sys.argv[1:], "docker-ssh"))
+    _live("docker-ssh")
+
+
+def _live(program: str) -> None:
+    # Until there is a session (relay.py): what is imported stays, and looking through it for what doesn't takes 1 ms.
+    gc.disable()
+    _leave(run(sys.argv[1:], program))
 
 
 def run(words: list[str], program: str = "dockshell") -> int:
@@ -76,7 +82,8 @@ def _carry_out(arguments: options.Arguments, words: list[str]) -> int:
         print(options.usage(verb if verb in words or verb in options.DROPINS else ""))
         return 0
     module = "dropin" if verb in options.DROPINS else verb.strip("_")
-    code: int = import_module("dockshell.commands." + module).run(arguments)
+    # Not by importlib, whose own import takes longer than that of most verbs.
+    code: int = __import__("dockshell.commands." + module, fromlist=("run",)).run(arguments)
     return code
 
 
@@ -88,6 +95,9 @@ def _stand_in() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    # Python has no file for what was closed when it began.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _leave(code: int) -> None:

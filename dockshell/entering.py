@@ -8,9 +8,9 @@ import time
 from dockshell.errors import EngineError, SessionLost, printable
 from dockshell.linux.process import Process
 from dockshell.model import noun
-from dockshell.relay import relay
 from dockshell.resolve import Place, resolve_running
 from dockshell.routes import Login, choose
+from dockshell.session import Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +42,17 @@ def enter(target: Target, command: Command, way: Way) -> int:
     if command.privileged:
         way.voice.say("privileged: all capabilities, and no security label")
     session = route.open(container, command)
+    # Not before: the engine, or the kernel, has its own work to do meanwhile.
+    from dockshell.relay import relay
+
+    if way.voice.loud and (lack := session.unkept()):
+        way.voice.say(lack)
     try:
         code = relay(session, terminal=command.terminal is not None, input=command.input)
-    except SessionLost:
+    except Undeliverable as signal:
+        way.voice.tell(f"signal {signal.number}: {signal}; so dockshell ends by it itself")
+        return 128 + signal.number
+    except (SessionLost, EngineError):  # what the engine knew of a command may go with its container
         if _stopped(container, way, _LATE):
             return 137
         raise

@@ -43,17 +43,21 @@ class Start:
     directories: tuple[str, ...]
 
 
-def prepare(container: Container, command: Command, files: Files, initial: Iterable[str] | None = None) -> Start:
+def prepare(
+    container: Container,
+    command: Command,
+    files: Files,
+    initial: Iterable[str] | None = None,
+    *,
+    names_only: bool = False,
+) -> Start:
     """initial: what process 1 was started with, for `--env-from init`; None takes the configured environment.
+    names_only: the engine itself finds the user's and groups' numbers, so that only the user's name, home and shell are
+    looked up, for the environment.
 
     Raises UserError, NoShell.
     """
-    identity = resolve(
-        command.user or container.user,
-        files.read("/etc/passwd", _LARGE) or b"",
-        files.read("/etc/group", _LARGE) or b"",
-        container.groups,
-    )
+    identity = _identity(container, command, files, names_only)
     shell = login_shell(identity, files, command.shell) if command.login else ""
     environment = configured(container) if initial is None else _pairs(initial)
     if command.login:
@@ -79,6 +83,15 @@ def prepare(container: Container, command: Command, files: Files, initial: Itera
 
 
 _LARGE = 16 << 20
+
+
+def _identity(container: Container, command: Command, files: Files, names_only: bool) -> Identity:
+    words = command.user or container.user
+    passwd = files.read("/etc/passwd", _LARGE) or b""
+    if names_only and ":" not in command.user:  # a group that is asked for now is looked up, to say so if it is none
+        return resolve(words.partition(":")[0], passwd, b"")
+    groups = container.groups + (() if command.user else container.user_groups)
+    return resolve(words, passwd, files.read("/etc/group", _LARGE) or b"", groups)
 
 
 def configured(container: Container) -> dict[str, str]:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dockshell.errors import UserError, printable
 from dockshell.model import noun
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["Identity", "resolve"]
 
 _MOST = (1 << 32) - 2  # (uid_t) -1 means "unchanged" to setresuid(2), so it is no id
@@ -34,7 +38,7 @@ def resolve(words: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ()
     user = user or "0"
     number = _id(user)
     uid, gid, name, home, shell = number, 0, "", "/", ""
-    for fields in _lines(passwd, 7):
+    for fields in _entries(passwd, user if number is None else str(number), 7):
         if fields[0] == user or (number is not None and _id(fields[2]) == number):
             entry_uid, entry_gid = _id(fields[2]), _id(fields[3])
             if entry_uid is None or entry_gid is None:
@@ -44,21 +48,20 @@ def resolve(words: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ()
     if uid is None:
         raise UserError(f"no user {printable(user)!r} inside: a number works without an entry in its /etc/passwd")
     groups: list[int] = []
-    entries = list(_lines(group, 3))
     if colon and wanted:
-        gid = _group(wanted, entries)
-    elif name:
-        for fields in entries:
+        gid = _group(wanted, group)
+    elif name and "," not in name:
+        for fields in _entries(group, name, 4):
             listed = _id(fields[2])
-            if listed is not None and len(fields) > 3 and name in fields[3].split(","):
+            if listed is not None and f",{name}," in f",{fields[3]},":
                 groups.append(listed)
-    groups = [gid, *groups, *(_group(each, entries) for each in extra)]  # the own one among them: CVE-2022-36109
+    groups = [gid, *groups, *(_group(each, group) for each in extra)]  # the own one among them: CVE-2022-36109
     return Identity(uid, gid, tuple(dict.fromkeys(groups)), name, home, shell)
 
 
-def _group(words: str, entries: list[list[str]]) -> int:
+def _group(words: str, content: bytes) -> int:
     number = _id(words)
-    for fields in entries:
+    for fields in _entries(content, words if number is None else str(number), 4):
         listed = _id(fields[2])
         if listed is not None and (fields[0] == words or listed == number):
             return listed
@@ -73,10 +76,19 @@ def _id(text: str) -> int | None:
     return int(text) if int(text) <= _MOST else None
 
 
-def _lines(content: bytes, least: int) -> list[list[str]]:
-    rows = (
-        line.split(":")
-        for line in content.decode("utf-8", "surrogateescape").split("\n")
-        if line and not line.startswith("#")
-    )
-    return [[field.strip() for field in row] + [""] * (least - len(row)) for row in rows if len(row) >= 3]
+def _entries(content: bytes, word: str, count: int) -> Iterator[list[str]]:
+    """The entries that have the word anywhere in them, each as its first `count` fields. No other line is looked at:
+    there may be millions."""
+    try:
+        needle = word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return  # text that no bytes make: an engine's JSON can hold such
+    at = content.find(needle)
+    while at >= 0:
+        end = content.find(b"\n", at)
+        end = len(content) if end < 0 else end
+        line = content[content.rfind(b"\n", 0, at) + 1 : end].decode("utf-8", "surrogateescape")
+        row = line.split(":", count)[:count]
+        if len(row) >= 3 and not line.startswith("#"):
+            yield [field.strip() for field in row] + [""] * (count - len(row))
+        at = content.find(needle, end + 1)

@@ -93,7 +93,8 @@ class Container:
     state is the engine's word (`running`, `exited`, `paused`, …). pid is the host's number of the container's first
     process, 0 where none runs or another kernel runs it. created and started are seconds since 1970. user, env (`K=V`
     texts), directory and hostname are as configured. addresses are (network, IP) pairs; groups are the supplementary
-    ones that were configured on top (`--group-add`). local says that the engine runs on this machine's own kernel as
+    ones that were configured on top (`--group-add`), for whatever user; user_groups those that `user` alone has, where
+    it is a number and nobody configured it. local says that the engine runs on this machine's own kernel as
     far as its address tells; runtime is the engine's name of the OCI runtime, empty where it didn't say."""
 
     id: str
@@ -112,6 +113,7 @@ class Container:
     addresses: tuple[tuple[str, str], ...] = ()
     ports: tuple[Port, ...] = ()
     groups: tuple[str, ...] = ()
+    user_groups: tuple[str, ...] = ()
     umask: int = 0o022
     runtime: str = ""
     local: bool = False

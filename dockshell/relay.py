@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
 from dockshell.errors import SessionLost
 from dockshell.linux import terminals
+from dockshell.linux.descriptors import widened
 from dockshell.linux.signals import FORWARDED, release, signal
+from dockshell.session import Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["relay"]
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
+_MUCH = 1 << 16  # what a pipe holds as it is made: with as much at once, there is more to come
 _GONE = POLLHUP | POLLERR | POLLNVAL
 
 
@@ -27,12 +31,8 @@ def relay(session: Session, *, terminal: bool, input: bool) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
     terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
-    stdin is read at all. Raises SessionLost and what else Session.receive() may raise."""
+    stdin is read at all. Raises Undeliverable, SessionLost and what else Session.receive() may raise."""
     return _Relay(session, terminal, input).run()
-
-
-class _Left(Exception):
-    """We were told to end by a signal that can't be passed on; its number."""
 
 
 class _Alarm:
@@ -62,9 +62,13 @@ class _Relay:
         self._reading = input
         self._pending = b""
         self._closed: set[int] = set()
+        self._wide: set[int] = set()
 
     def run(self) -> int:
         session = self._session
+        # From here on it may take long. What there is by now stays, and needn't be looked through.
+        gc.freeze()
+        gc.enable()
         self._alarm = _Alarm()
         restore = self._listen()
         try:
@@ -75,8 +79,6 @@ class _Relay:
                     session.resize(terminals.size(0))
                     return self._loop()
             return self._loop()
-        except _Left as left:
-            return 128 + int(left.args[0])
         finally:
             for number, handler in restore:
                 signal.signal(number, handler)
@@ -114,6 +116,7 @@ class _Relay:
         except OSError:
             self._pending = b""  # a terminal that went away gives EIO, a closed stdin EBADF
         if self._pending:
+            self._widen(0, self._pending)
             self._pass_on()
         else:
             self._reading = False
@@ -121,12 +124,17 @@ class _Relay:
                 raise SessionLost("the terminal went away")
             self._session.end_input()
 
+    def _widen(self, descriptor: int, data: bytes) -> None:
+        if len(data) >= _MUCH and descriptor not in self._wide:
+            self._wide.add(widened(descriptor))
+
     def _pass_on(self) -> None:
         self._pending = self._pending[self._session.send(self._pending) :]
 
     def _write(self, stream: int, data: bytes) -> None:
         if stream in self._closed:
             return
+        self._widen(stream, data)
         try:
             while data:
                 data = data[_write_some(stream, data) :]
@@ -139,7 +147,7 @@ class _Relay:
         """To the command; where this route can't, it is we who end, as any program would. Also called by handlers,
         which run between two steps of the loop and whose exceptions come up from there."""
         if not self._session.signal(number):
-            raise _Left(number)
+            raise Undeliverable(number, "this way in passes no such signal on")
 
     def _listen(self) -> list[tuple[int, Any]]:
         """Forwards signals and sizes for as long as the session runs → what to restore."""

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Ended", "Session"]
+__all__ = ["Ended", "Session", "Undeliverable"]
+
+
+class Undeliverable(Exception):
+    """A signal can't be passed on, so it is we who end by it, as any program would. str() of it says why."""
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(why)
+        self.number = number
 
 
 class Session(Protocol):
@@ -30,7 +38,7 @@ class Session(Protocol):
         """What arrived there, as (1 or 2 for stdout or stderr, bytes); may be nothing. Never blocks.
 
         Raises SessionLost where the connection broke, CommandNotFound or CannotExecute where the command turned out not
-        to start."""
+        to start, Undeliverable where a signal that was sent came back."""
 
     @property
     def input(self) -> int | None:
@@ -51,6 +59,9 @@ class Session(Protocol):
 
     def signal(self, number: int) -> bool:
         """Sends a signal to the command. False where this route can't; True also for a command that has just ended."""
+
+    def unkept(self) -> str:
+        """What of the contract can't be kept here, as a sentence; empty where all of it is."""
 
     def wait(self) -> int:
         """The exit code: the command's own, or 128 + the signal that ended it. Only once `ready` is empty."""
@@ -80,6 +91,9 @@ class Ended:
 
     def signal(self, number: int) -> bool:
         return False
+
+    def unkept(self) -> str:
+        return ""
 
     def wait(self) -> int:
         return 0

@@ -11,7 +11,7 @@ class Voice:
     """loud: says also what -v asks for."""
 
     def __init__(self, loud: bool = False) -> None:
-        self._loud = loud
+        self.loud = loud
 
     def say(self, line: str) -> None:
         """A line that everybody should read."""
@@ -20,5 +20,5 @@ class Voice:
 
     def tell(self, line: str) -> None:
         """A line for whoever wants to know how it went: -v."""
-        if self._loud:
+        if self.loud:
             self.say(line)

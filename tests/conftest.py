@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pexpect
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from tests.world import Peer, World
 from tests.world.leaks import leaks
 
-pytest_plugins = ["tests.world.reporting"]
+pytest_plugins = ["tests.world.reporting", "tests.world.halves", "tests.world.bounds", "tests.contract.table"]
 
 COMMAND = [os.path.join(os.path.dirname(sys.executable), "dockshell")]
 if not os.path.exists(COMMAND[0]):
@@ -96,9 +96,9 @@ def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.Completed
 
 @pytest.fixture
 def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spawn[bytes]]]:
-    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=15): starts the real command on a new pty
-    of that many (rows, columns) and returns the pexpect.spawn, which is closed after the test. Bytes go in and come
-    out."""
+    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=15, command=COMMAND): starts the real
+    command on a new pty of that many (rows, columns) and returns the pexpect.spawn, which is closed after the test.
+    Bytes go in and come out."""
     spawned: list[pexpect.spawn[bytes]] = []
 
     def start(
@@ -107,10 +107,11 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spaw
         env: Mapping[str, str | None] | None = None,
         engine: Peer | None = None,
         timeout: float = 15,
+        command: Sequence[str] = COMMAND,
     ) -> pexpect.spawn[bytes]:
         merged = _merged(environment, engine, env)
         child: pexpect.spawn[bytes] = pexpect.spawn(
-            COMMAND[0], [*COMMAND[1:], *words], dimensions=dimensions, env=merged, timeout=timeout
+            command[0], [*command[1:], *words], dimensions=dimensions, env=merged, timeout=timeout
         )
         child.delaybeforesend = None
         spawned.append(child)

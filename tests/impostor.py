@@ -43,10 +43,18 @@ def listed(
 
 class Impostor:
     """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; server: what
-    it says it is, as `Libpod/4.3`; silent: it never answers."""
+    it says it is, as `Libpod/4.3`; silent: it never answers; inspected: what it tells of any container."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], *, server: str = "Docker/0", silent: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        server: str = "Docker/0",
+        silent: bool = False,
+        inspected: Mapping[str, Any] | None = None,
+    ) -> None:
         self.rows = list(rows)
+        self.inspected = inspected
         self.server = server
         self.silent = silent
         self.requests: list[str] = []
@@ -83,7 +91,8 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
                 return
             path, _, query = self.path.partition("?")
             rows = [row for row in impostor.rows if "all=1" in query or row["State"] != "exited"]
-            body = b"OK" if path == "/_ping" else json.dumps(rows).encode()
+            single = impostor.inspected is not None and not path.endswith("/containers/json")
+            body = b"OK" if path == "/_ping" else json.dumps(impostor.inspected if single else rows).encode()
             self.send_response_only(200)
             self.send_header("Server", impostor.server)
             self.send_header("Content-Length", str(len(body)))

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.memory import moving, peak
 from benchmarks.play import play
 from tests.world import Peer, World
+from tests.world.person import let_in, person
 
 Loaded = Callable[..., set[str]]
 
@@ -43,23 +45,37 @@ _ALWAYS = """
     __future__ dockshell dockshell.cli dockshell.commands dockshell.engines dockshell.engines.docker
     dockshell.engines.json dockshell.engines.local dockshell.engines.where dockshell.errors dockshell.linux
     dockshell.linux.process dockshell.model dockshell.options dockshell.resolve dockshell.target dockshell.voice
-    _json _socket errno importlib warnings
+    _json _socket errno gc
 """
 _LOOKING = _ALWAYS + "dockshell.commands.latest dockshell.commands.looking"
 _ENTERING = (
     _ALWAYS
     + """
     dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.entering
-    dockshell.environment dockshell.identity dockshell.linux.cgroup dockshell.linux.credentials
-    dockshell.linux.entrance dockshell.linux.keeper dockshell.linux.labels dockshell.linux.limits
-    dockshell.linux.libc dockshell.linux.namespaces dockshell.linux.rootfs
-    dockshell.linux.seccomp dockshell.linux.sessions dockshell.linux.signals
-    dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter dockshell.session
-    _ctypes _struct ctypes ctypes._endian encodings.ascii fcntl resource select struct termios types
+    dockshell.environment dockshell.identity dockshell.linux.descriptors
+    dockshell.linux.signals dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter
+    dockshell.session _struct fcntl select struct termios
+"""
+)
+_NSENTER = (
+    _ENTERING
+    + """
+    dockshell.linux.cgroup dockshell.linux.credentials dockshell.linux.entrance dockshell.linux.keeper
+    dockshell.linux.labels dockshell.linux.limits dockshell.linux.libc dockshell.linux.namespaces
+    dockshell.linux.rootfs dockshell.linux.seccomp dockshell.linux.sessions
+    dockshell.routes.nsenter_facts dockshell.routes.nsenter_session
+    _ctypes ctypes ctypes._endian encodings.ascii resource types
+"""
+)
+_EXEC = (
+    _ENTERING
+    + """
+    dockshell.engines.archive dockshell.engines.cache dockshell.linux.guardian
+    dockshell.routes.exec dockshell.routes.exec_session dockshell.routes.frames dockshell.routes.ward binascii
 """
 )
 _EXPECTED = {
-    "exec": _ENTERING,
+    "exec": _NSENTER,
     "complete": _ALWAYS + "dockshell.commands.complete",
     "latest": _LOOKING,
     "ip": _LOOKING + " dockshell.commands.ip",
@@ -79,10 +95,14 @@ def loaded(docker: Peer, environment: Mapping[str, str], tmp_path: Path) -> Load
             env={**environment, "DOCKER_HOST": docker.url}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
             check=False,
         )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, b"")
-        return set(note.read_text().split())
+        return _noted(done, note)
 
     return run
+
+
+def _noted(done: subprocess.CompletedProcess[bytes], note: Path) -> set[str]:
+    assert (done.returncode, done.stderr) == (0, b"")
+    return set(note.read_text().split())
 
 
 def _words(verb: str, name: str) -> tuple[str, ...]:
@@ -100,18 +120,55 @@ def test_the_hot_path_loads_what_is_listed(world: World, docker: Peer, loaded: L
     the heavy ones. A newcomer is named; so is a module of ours that is no longer loaded, for the list is to be true."""
     if verb == "exec":
         world.need_root()
-    found = loaded(*_words(verb, docker.shared("busybox")))
-    expected = set(_EXPECTED[verb].split())
+    _check(f"of {verb}", loaded(*_words(verb, docker.shared("busybox"))), _EXPECTED[verb])
+
+
+def test_the_hot_path_without_root(world: World, docker: Peer) -> None:
+    """For who lacks root, and goes on to exec, nothing of what entering namespaces takes is loaded; from the second
+    time on nothing to unpack an archive either."""
+    world.need_root()
+    socket = docker.url.removeprefix("unix://")
+    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
+    with person(65534, [65534, os.stat(socket).st_gid]) as somebody:
+        python = somebody.command[: somebody.command.index("-m")]
+        note = Path(somebody.place, "modules")
+        argv = [*python, "-c", _DRIVER, str(note), *("exec", docker.shared("busybox"), "true")]
+        for _ in range(2):
+            note.unlink(missing_ok=True)
+            done = subprocess.run(
+                argv, env={**somebody.environment, "DOCKER_HOST": docker.url}, stdin=subprocess.DEVNULL,
+                capture_output=True, cwd="/", timeout=60, check=False,
+            )  # fmt: skip
+        found = _noted(done, note)
+    _check("without root", found, _EXEC)
+
+
+def _check(which: str, found: set[str], listed: str) -> None:
+    expected = set(listed.split())
     heavy = {name for name in found if name.partition(".")[0] in _HEAVY}
     newcomers = found - expected - _SPLIT_OFF
     gone = {name for name in expected - found if name.startswith("dockshell")}
-    assert not heavy, f"too heavy for the hot path of {verb}: {_listed(heavy)}"
-    assert not newcomers, f"{len(found)} modules for {verb}, on no list: {_listed(newcomers)}"
-    assert not gone, f"on the list for {verb}, but not loaded: {_listed(gone)}"
+    assert not heavy, f"too heavy for the hot path {which}: {_listed(heavy)}"
+    assert not newcomers, f"{len(found)} modules for the hot path {which}, on no list: {_listed(newcomers)}"
+    assert not gone, f"on the list for the hot path {which}, but not loaded: {_listed(gone)}"
 
 
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names))
+
+
+@pytest.mark.parametrize(("via", "limit"), [("nsenter", 20), ("exec", 25)])
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipes", "terminal"])
+def test_memory_of_a_session(
+    world: World, docker: Peer, environment: Mapping[str, str], via: str, limit: int, terminal: bool
+) -> None:
+    """However much goes through, dockshell takes no more than so many MiB, those who watch over the command counted
+    in."""
+    if via == "nsenter":
+        world.need_root()
+    words = ("exec", "--via", via, "-i", docker.shared("busybox"), *moving(50_000_000))
+    env = {**environment, "DOCKER_HOST": docker.url}
+    assert 5 < peak((sys.executable, "-m", "dockshell", *words), env, terminal=terminal) < limit
 
 
 def test_a_benchmark_runs(world: World, docker: Peer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +183,7 @@ def test_a_benchmark_runs(world: World, docker: Peer, capsys: pytest.CaptureFixt
     assert heading.split()[:2] == ["row", "dockshell"]
     told = re.fullmatch(
         r"completion +dockshell exec dsh<TAB> +([\d.]+) +docker ps -q +([\d.]+)"
-        r" +10 +([\d.]+) +[\d.]+-[\d.]+ +3\.0 +(\w+)",
+        r" +10 +([\d.]+) +[\d.]+-[\d.]+ +3\.00 +(\w+)",
         row,
     )
     assert told, row

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.contract.table import README, with_table
 from tests.world import Peer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -17,7 +18,7 @@ BIN = os.path.dirname(sys.executable)
 
 
 def _text() -> str:
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+    with open(README, encoding="utf-8") as file:
         return file.read()
 
 
@@ -66,6 +67,11 @@ def test_the_options_in_the_pages_exist() -> None:
     known = {name for option in OPTIONS for name in option.names}
     for page in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"):
         with open(os.path.join(ROOT, page), encoding="utf-8") as file:
-            text = file.read()
+            text = re.sub(r"\./dev .*", "", file.read())
         for name in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text):
             assert name in known, f"{page} names {name}"
+
+
+def test_the_contracts_table_is_the_suites() -> None:
+    """What the README says of each line is what the suite has to show: its tests, but for the exceptions."""
+    assert _text() == with_table(_text()), "run `.venv/bin/python -m tests.contract.table`"

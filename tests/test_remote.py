@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +20,8 @@ from dockshell.engines.sdk import SdkApi
 from dockshell.engines.where import Tls
 from dockshell.errors import EngineError
 from dockshell.model import Size, Target
+from tests.conftest import COMMAND
+from tests.contract.watching import processes, unique, until
 from tests.world import World
 from tests.world.images import IMAGES
 from tests.world.remote import Remote, certificates, over_ssh, over_tcp, over_tls, over_unix
@@ -276,13 +279,11 @@ def test_an_image_becomes_a_container_and_both_go(world: World) -> None:
     assert world.docker.sh("inspect", name, check=False).returncode != 0
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_dockshell_runs_a_command_there(
-    way: str, remotes: Callable[[str], Remote], dockshell: Callable[..., subprocess.CompletedProcess[bytes]]
+    remote: Remote, dockshell: Callable[..., subprocess.CompletedProcess[bytes]]
 ) -> None:
     """The whole program, with -H: input, both outputs and the exit code, by the engine's exec where the engine is
     elsewhere."""
-    remote = remotes(way)
     words = (
         "exec",
         "--via",
@@ -297,6 +298,31 @@ def test_dockshell_runs_a_command_there(
     )
     done = dockshell(*words, input=b"in\0put", env=remote.environment)
     assert (done.stdout, done.stderr, done.returncode) == (b"in\0put", b"err\n", 4)
+
+
+@pytest.mark.parametrize("remote", ["tcp", "tls", "ssh"], indirect=True)
+def test_signals_and_death_reach_a_command_there(remote: Remote, environment: dict[str, str]) -> None:
+    """TERM reaches the command, and a KILL of dockshell ends its session, though no process there is ours to see; what
+    made itself a session of its own lives on."""
+    number, daemon = unique(), unique()
+    script = f"trap 'echo caught' TERM; setsid sleep {daemon} & sleep {number} & echo begun; while :; do wait; done"
+    words = ["exec", "-H", remote.address, remote.container, "--", "sh", "-c", script]
+    env = {**environment, **remote.environment}
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        try:
+            assert process.stdout and process.stderr
+            assert process.stdout.readline() == b"begun\n", process.stderr.read()
+            process.terminate()
+            assert process.stdout.readline() == b"caught\n"
+            until(lambda: any(os.getsid(pid) == pid for pid in processes(daemon)), 3)
+            process.kill()
+            process.wait(5)
+            until(lambda: not processes(number), 3)
+            assert processes(daemon)
+        finally:
+            process.kill()
+            for pid in (*processes(number), *processes(daemon)):
+                os.kill(pid, signal.SIGKILL)
 
 
 # What goes wrong.

@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.contract.watching import processes, unique
 from tests.world import Peer, World
+from tests.world.person import Person, let_in, person
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOBODY = 65534
-PYTHON = "/usr/bin/python3"  # nobody may not look into a home directory, where a version manager's Python often lies
 
 
 @pytest.fixture
-def nobody(world: World, docker: Peer) -> Iterator[Callable[..., subprocess.CompletedProcess[bytes]]]:
-    """nobody(*words, input=b""): runs dockshell as a user without any right but the socket's."""
+def member(world: World, docker: Peer) -> Iterator[Person]:
+    """Somebody without any right but the socket's."""
     world.need_root()
-    new_enough = [PYTHON, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
-    world.need(os.path.exists(PYTHON) and not subprocess.run(new_enough, check=False).returncode, "no Python for all")
     socket = docker.url.removeprefix("unix://")
-    place = tempfile.mkdtemp()
-    try:
-        shutil.copytree(os.path.join(ROOT, "dockshell"), os.path.join(place, "dockshell"))
-        os.chmod(place, 0o755)
-        folder = os.path.dirname(socket)
-        while folder.startswith(world.scratch):  # the tests' own engine
-            os.chmod(folder, os.stat(folder).st_mode | 0o011)
-            folder = os.path.dirname(folder)
-        env = {"PYTHONPATH": place, "HOME": place, "DOCKER_HOST": docker.url, "PATH": os.environ["PATH"]}
+    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
+    with person(NOBODY, [NOBODY, os.stat(socket).st_gid]) as somebody:
+        yield somebody._replace(environment={**somebody.environment, "DOCKER_HOST": docker.url})
 
-        def run(*words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-            return subprocess.run(
-                [PYTHON, "-B", "-m", "dockshell", *words],
-                input=input, capture_output=True, env=env, cwd="/", check=False, timeout=60,
-                user=NOBODY, group=NOBODY, extra_groups=[os.stat(socket).st_gid],
-            )  # fmt: skip
 
-        yield run
-    finally:
-        shutil.rmtree(place)
+@pytest.fixture
+def nobody(member: Person) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """nobody(*words, input=b""): runs dockshell as that person."""
+
+    def run(*words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        argv, env = [*member.command, *words], member.environment
+        return subprocess.run(argv, input=input, capture_output=True, env=env, cwd="/", check=False, timeout=60)
+
+    return run
 
 
 def test_exec_takes_over_where_nsenter_takes_root(
@@ -80,3 +71,23 @@ def test_nsenter_alone_says_what_it_takes(
     done = nobody("exec", "--via", "nsenter", docker.shared("busybox"), "true")
     assert done.returncode == 125
     assert b"use sudo" in done.stderr
+
+
+def test_what_cannot_be_promised_is_said(member: Person, docker: Peer) -> None:
+    """In a container without a shell nothing passes a signal on for who lacks root: -v says so, and it is dockshell
+    itself that ends by it."""
+    number = unique()
+    words = ["-v", "exec", docker.shared("static"), "/busybox", "sh", "-c", f"echo begun; exec /busybox sleep {number}"]
+    with subprocess.Popen(
+        [*member.command, *words], env=member.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout and process.stderr and process.stdout.readline() == b"begun\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 143
+            said = process.stderr.read().decode().splitlines()
+            assert said[-2].endswith("no /bin/sh inside that could: it gets no signals, and outlives a KILL of ours")
+            assert said[-1].startswith("dockshell: signal 15: ") and "no /bin/sh inside" in said[-1]
+        finally:
+            for pid in processes(number):
+                os.kill(pid, signal.SIGKILL)

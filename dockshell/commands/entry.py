@@ -8,7 +8,6 @@ from stat import S_ISCHR
 from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
 from dockshell.errors import UsageError, printable
-from dockshell.linux import terminals
 from dockshell.model import Command
 from dockshell.routes import Login
 
@@ -68,6 +67,8 @@ def _terminal(arguments: Arguments, input: bool) -> Size | None:
         return None
     if not wanted and not (input and os.isatty(0) and os.isatty(1)):
         return None
+    from dockshell.linux import terminals
+
     return terminals.size(next((number for number in (0, 1, 2) if os.isatty(number)), 0))
 
 
@@ -92,11 +93,11 @@ def _variables(arguments: Arguments) -> Iterable[tuple[str, str]]:
 def _file(path: str) -> Iterable[tuple[str, str]]:
     """A file of K=V or K a line, in Docker's way: no quotes, `#` begins a line that doesn't count."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().removeprefix("\ufeff").splitlines()
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            lines = file.read().removeprefix("\ufeff").split("\n")
     except OSError as error:
         raise UsageError(f"--env-file {printable(path)} can't be read: {error.strerror}") from None
-    for line in lines:
+    for line in (line.removesuffix("\r") for line in lines):
         if line.strip() and not line.lstrip().startswith("#"):
             yield from _variable(line.lstrip())
 

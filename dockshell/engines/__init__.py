@@ -94,6 +94,9 @@ class Api(Protocol):
     def local(self) -> bool:
         """Is it a socket of this machine?"""
 
+    def anew(self) -> Api:
+        """The same engine for another process, which shares no connection with this one."""
+
     def server(self) -> str:
         """`docker` or `podman`, by what the server says of itself."""
 
@@ -120,6 +123,10 @@ class Api(Protocol):
 
     def exec_resize(self, exec_id: str, size: Size) -> None:
         """POST /exec/ID/resize."""
+
+    def path_stat(self, container: str, path: str) -> str:
+        """HEAD /containers/ID/archive: what is at that path, as X-Docker-Container-Path-Stat spells it (JSON in base64:
+        size, mode, mtime, linkTarget); empty where there is nothing."""
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
         """GET /containers/ID/archive: a tar of what is at that path, cut after `limit` bytes; None where there is

@@ -38,7 +38,7 @@ def endpoint(name: str, said: str) -> tuple[str, Tls | None]:
     """
     from hashlib import sha256
 
-    key = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    key = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     path = os.path.join(configuration(), "contexts", "meta", key, "meta.json")
     if not os.path.exists(path):
         known = ", ".join(["default", *names()])
@@ -76,7 +76,7 @@ def names() -> list[str]:
     """The contexts on file. A broken one has no name to be chosen by."""
     meta = os.path.join(configuration(), "contexts", "meta")
     found = []
-    for key in os.listdir(meta) if os.path.isdir(meta) else ():
+    for key in os.listdir(meta) if os.access(meta, os.R_OK | os.X_OK) and os.path.isdir(meta) else ():
         try:
             found.append(printable(str(_json(os.path.join(meta, key, "meta.json"))["Name"])))
         except (EngineError, KeyError):

@@ -41,7 +41,7 @@ class DockerEngine:
     def find(self, target: Target) -> list[Container]:
         if target.kind == "latest":
             newest = self.api.containers(limit=1, filters={"status": ["running"]})
-            return [self._inspect(each["Id"]) for each in newest[:1]]
+            return [self._inspect(from_listing(each, self).id) for each in newest[:1]]
         if target.kind == "pid":
             inside = host_container(int(target.value)) if self.api.local else ""
             found = self._look_up(inside) if inside else None
@@ -66,15 +66,17 @@ class DockerEngine:
     def files(self, container: Container) -> Files:
         if container.local and container.pid:
             try:
-                if Process(container.pid).belongs_to(container.id, container.started):
-                    from dockshell.linux.rootfs import RootFiles  # with ctypes, which listings do without
+                process = Process(container.pid)
+                process.look()
+                if process.belongs_to(container.id, container.started):
+                    from dockshell.linux.rootfs import RootFiles  # with ctypes, which who may not look does without
 
                     return RootFiles(container.pid)
             except OSError:
                 pass  # without the right to look at the process, the engine can still be asked
         from dockshell.engines.archive import ArchiveFiles
 
-        return ArchiveFiles(self.api, container.id)
+        return ArchiveFiles(self.api, container)
 
     def running(self, container: Container) -> bool:
         try:
@@ -97,66 +99,113 @@ class DockerEngine:
         return from_inspect(self.api.inspect(name), self)
 
 
-def from_inspect(facts: dict[str, Any], engine: DockerEngine) -> Container:
+def from_inspect(facts: Any, engine: DockerEngine) -> Container:
     """The engine's answer to inspect → Container. Raises EngineError where it isn't one."""
     try:
         state, config, host, network = (
-            facts[part] or {} for part in ("State", "Config", "HostConfig", "NetworkSettings")
+            _table(facts[part]) for part in ("State", "Config", "HostConfig", "NetworkSettings")
         )
         return Container(
-            id=facts["Id"],
-            name=facts["Name"].removeprefix("/"),
+            id=_id(facts["Id"]),
+            name=_text(facts["Name"]).removeprefix("/"),
             engine=engine,
-            image=config.get("Image") or "",
-            state="paused" if state.get("Paused") else state["Status"],
-            pid=state.get("Pid") or 0,
-            created=_seconds(facts["Created"]),
-            started=_seconds(state.get("StartedAt") or ""),
-            user=config.get("User") or "",
-            env=tuple(config.get("Env") or ()),
-            directory=config.get("WorkingDir") or "",
-            hostname=config.get("Hostname") or "",
-            labels=config.get("Labels") or {},
+            image=_text(config.get("Image")),
+            state="paused" if state.get("Paused") else _text(state["Status"]),
+            pid=_number(state.get("Pid"), _MOST_PIDS),
+            created=_seconds(_text(facts["Created"])),
+            started=_seconds(_text(state.get("StartedAt"))),
+            user=_text(config.get("User")),
+            env=_texts(config.get("Env")),
+            directory=_text(config.get("WorkingDir")),
+            hostname=_text(config.get("Hostname")),
+            labels=_labels(config.get("Labels")),
             addresses=_addresses(network),
-            ports=_ports(network.get("Ports") or {}),
-            groups=tuple(host.get("GroupAdd") or ()),
-            umask=int(config.get("Umask") or "0022", 8),
-            runtime=host.get("Runtime") or "",
+            ports=_ports(_table(network.get("Ports"))),
+            groups=_texts(host.get("GroupAdd")),
+            umask=_number(int(_text(config.get("Umask")) or "0022", 8), 0o7777),
+            runtime=_text(host.get("Runtime")),
             local=engine.api.local,
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _NONSENSE as error:
         raise EngineError(
             f"the engine at {engine.address} described a container in a way that makes no sense ({error!r})"
         ) from None
 
 
-def from_listing(facts: dict[str, Any], engine: DockerEngine) -> Container:
+def from_listing(facts: Any, engine: DockerEngine) -> Container:
     """One row of the engine's listing → Container, with the few facts that it holds."""
     try:
+        id = _id(facts["Id"])
         return Container(
-            id=facts["Id"],
-            name=next(
-                (name.removeprefix("/") for name in facts.get("Names") or () if name.count("/") < 2), facts["Id"][:12]
-            ),
+            id=id,
+            name=next((name.removeprefix("/") for name in _texts(facts.get("Names")) if name.count("/") < 2), id[:12]),
             engine=engine,
-            image=facts.get("Image") or "",
-            state=facts.get("State") or "",
-            created=float(facts.get("Created") or 0),
-            labels=facts.get("Labels") or {},
-            addresses=_addresses(facts.get("NetworkSettings") or {}),
+            image=_text(facts.get("Image")),
+            state=_text(facts.get("State")),
+            created=float(_number(facts.get("Created"), _LATEST)),
+            labels=_labels(facts.get("Labels")),
+            addresses=_addresses(_table(facts.get("NetworkSettings"))),
             local=engine.api.local,
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _NONSENSE as error:
         raise EngineError(
             f"the engine at {engine.address} listed a container in a way that makes no sense ({error!r})"
         ) from None
 
 
+_NONSENSE = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+_MOST_PIDS = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
+_LATEST = 1 << 62
+
+
+def _text(value: Any) -> str:
+    """Text, empty for none. Raises TypeError or ValueError for anything else."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    value.encode()  # JSON can hold halves of characters
+    return value
+
+
+def _id(value: Any) -> str:
+    """An empty one would be found in every process's cgroup."""
+    if not _text(value):
+        raise ValueError("the id is missing")
+    return _text(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | None):
+        raise TypeError(f"{value!r:.40} is no list")
+    return tuple(map(_text, value or ()))
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict | None):
+        raise TypeError(f"{value!r:.40} is no object")
+    return value or {}
+
+
+def _number(value: Any, most: int) -> int:
+    if not isinstance(value, int | None):
+        raise TypeError(f"{value!r:.40} is no whole number")
+    if not 0 <= (value or 0) <= most:
+        raise ValueError(f"{value!r:.40} is out of range")
+    return int(value or 0)
+
+
+def _labels(value: Any) -> dict[str, str]:
+    return {_text(name): _text(each) for name, each in _table(value).items()}
+
+
 def _addresses(network: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """Every network's; the old top-level IPAddress is empty on user-defined networks and gone from API 1.52."""
     found = []
-    for name, one in (network.get("Networks") or {}).items():
-        found += [(name, address) for address in (one.get("IPAddress"), one.get("GlobalIPv6Address")) if address]
+    for name, value in _table(network.get("Networks")).items():
+        one = _table(value)
+        addresses = (_text(one.get("IPAddress")), _text(one.get("GlobalIPv6Address")))
+        found += [(_text(name), address) for address in addresses if address]
     return tuple(found)
 
 
@@ -165,8 +214,14 @@ def _ports(ports: dict[str, Any]) -> tuple[Port, ...]:
     for inside, bindings in ports.items():
         number, _, protocol = inside.partition("/")
         if protocol in ("", "tcp"):
-            found += [Port(int(number), each.get("HostIp") or "", int(each["HostPort"])) for each in bindings or ()]
+            found += [
+                Port(_port(number), _text(each.get("HostIp")), _port(each["HostPort"])) for each in bindings or ()
+            ]
     return tuple(found)
+
+
+def _port(text: Any) -> int:
+    return _number(int(_text(text)), 0xFFFF)
 
 
 def _seconds(moment: str) -> float:
@@ -182,4 +237,6 @@ def _seconds(moment: str) -> float:
     # Days since 1970 in the proleptic Gregorian calendar, with the year begun in March so that leap days come last.
     y, m = (year, month - 3) if month > 2 else (year - 1, month + 9)
     days = 365 * y + y // 4 - y // 100 + y // 400 + (153 * m + 2) // 5 + day - 1 - 719468
-    return days * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds) - ahead
+    if not (1 <= year <= 9999 and 1 <= month <= 12 and 0 <= float(seconds) < 61):
+        raise ValueError(f"{moment!r:.40} is no moment")
+    return days * 86400 + int(hours[:2]) * 3600 + int(minutes[:2]) * 60 + float(seconds) - ahead

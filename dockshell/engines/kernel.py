@@ -74,7 +74,7 @@ class KernelEngine:
     def running(self, container: Container) -> bool:
         try:
             # By the start in the kernel's own ticks, for the number alone may have come to mean another process.
-            return _start(Process(container.pid)) == self._starts.get(container.pid)
+            return Process(container.pid).ticks() == self._starts.get(container.pid)
         except OSError:
             return False
 
@@ -102,7 +102,7 @@ class KernelEngine:
             try:
                 process = Process(pid)
                 inside = process.status().get("NSpid", "").split()
-                visible.append((inside[-1:] != ["1"], int(_start(process)), pid, process))
+                visible.append((inside[-1:] != ["1"], int(process.ticks()), pid, process))
             except OSError:
                 continue
         return self._container(namespace, min(visible)[3]) if visible else None
@@ -111,7 +111,7 @@ class KernelEngine:
         """Raises OSError where the process has just ended."""
         status = process.status()
         created = process.started()
-        self._starts[process.pid] = _start(process)
+        self._starts[process.pid] = process.ticks()
         return Container(
             id=namespace,
             name=_plain(process.read("comm").removesuffix("\n"), process.pid),
@@ -122,6 +122,7 @@ class KernelEngine:
             user=_user(process, status),
             env=_environment(process),
             directory="/",
+            user_groups=_groups(process, status),
             umask=int(status.get("Umask", "0022"), 8),
             local=True,
         )
@@ -151,11 +152,6 @@ def _namespaces(pid: int) -> dict[str, str]:
     return {kind: _namespace(pid, kind) for kind in _KINDS if os.path.lexists(f"/proc/self/ns/{kind}")}
 
 
-def _start(process: Process) -> str:
-    """When it started, in ticks since boot: proc_pid_stat(5), field 22."""
-    return process.read("stat").rpartition(")")[2].split()[19]
-
-
 def _plain(name: str, pid: int) -> str:
     """The name as TARGET can spell it: a process may call itself anything."""
     spelled = "".join(c if c in _PLAIN else "_" for c in name).lstrip("_.-")
@@ -165,24 +161,42 @@ def _plain(name: str, pid: int) -> str:
 def _user(process: Process, status: dict[str, str]) -> str:
     """Its effective user and group, as numbers in its own user namespace."""
     ids = [int(status[name].split()[1]) for name in ("Uid", "Gid")]
+    # One that isn't mapped has no number inside: then as seen from here, and entering with it is refused by the kernel.
+    uid, gid = (
+        number if inside is None else inside
+        for number, inside in zip(ids, map(_inside, ids, _maps(process)), strict=True)
+    )
+    return "0" if uid == gid == 0 else f"{uid}:{gid}"
+
+
+def _groups(process: Process, status: dict[str, str]) -> tuple[str, ...]:
+    """Its supplementary groups, as numbers in its own user namespace; those that have none there can't be had there."""
+    mapping = _maps(process)[1]
+    inside = (_inside(int(number), mapping) for number in status.get("Groups", "").split())
+    return tuple(str(number) for number in inside if number is not None)
+
+
+_EVERYTHING = f"0 0 {_MOST_IDS + 1}"
+
+
+def _maps(process: Process) -> tuple[str, str]:
+    """How ids of ours are numbered in its user namespace: uid_map and gid_map."""
     try:
         if _namespace(process.pid, "user") != _namespace(os.getpid(), "user"):
-            ids = [
-                _inside(number, process.read(name)) for number, name in zip(ids, ("uid_map", "gid_map"), strict=True)
-            ]
+            return process.read("uid_map"), process.read("gid_map")
     except OSError:
         pass  # not ours to look at; as seen from here is the best guess, and entering it will be refused anyway
-    return "0" if ids == [0, 0] else f"{ids[0]}:{ids[1]}"
+    return _EVERYTHING, _EVERYTHING
 
 
-def _inside(number: int, mapping: str) -> int:
-    """What an id of ours is inside, by lines of `INSIDE OURS LENGTH`: user_namespaces(7). One that isn't mapped stays
-    as it is, which for such a one is the overflow id."""
+def _inside(number: int, mapping: str) -> int | None:
+    """What an id of ours is inside, by lines of `INSIDE OURS LENGTH`: user_namespaces(7). None for one that isn't
+    mapped."""
     for line in mapping.splitlines():
         inside, ours, length = map(int, line.split())
         if ours <= number < ours + length and inside + number - ours <= _MOST_IDS:
             return inside + number - ours
-    return number
+    return None
 
 
 def _environment(process: Process) -> tuple[str, ...]:

@@ -37,6 +37,9 @@ class LocalApi:
         self.address = f"unix://{path}"
         self._server = ""
 
+    def anew(self) -> LocalApi:
+        return self  # each request has a connection of its own
+
     def server(self) -> str:
         if not self._server:
             self._answer("GET", "/_ping")
@@ -50,15 +53,19 @@ class LocalApi:
             query += f"&limit={limit}"
         if filters:
             query += "&filters=" + quote(encode(filters).decode())
-        listing: list[dict[str, Any]] = self._json("GET", query)
+        listing = self._json("GET", query)
+        if not isinstance(listing, list):
+            raise self._nonsense("no list")
         return listing
 
     def inspect(self, name: str) -> dict[str, Any]:
-        facts: dict[str, Any] = self._json("GET", f"/containers/{quote(name)}/json")
-        return facts
+        return self._object("GET", f"/containers/{quote(name)}/json")
 
     def exec_create(self, container: str, body: Mapping[str, Any]) -> str:
-        return str(self._json("POST", f"/containers/{quote(container)}/exec", body)["Id"])
+        made = self._object("POST", f"/containers/{quote(container)}/exec", body).get("Id")
+        if not isinstance(made, str):
+            raise self._nonsense("no id")
+        return made
 
     def exec_start(self, exec_id: str, *, terminal: bool) -> socket:
         connection = self._request(
@@ -84,11 +91,19 @@ class LocalApi:
         self._answer("POST", f"/exec/{quote(exec_id)}/start", {"Detach": True, "Tty": False})
 
     def exec_inspect(self, exec_id: str) -> dict[str, Any]:
-        facts: dict[str, Any] = self._json("GET", f"/exec/{quote(exec_id)}/json")
-        return facts
+        return self._object("GET", f"/exec/{quote(exec_id)}/json")
 
     def exec_resize(self, exec_id: str, size: Size) -> None:
         self._answer("POST", f"/exec/{quote(exec_id)}/resize?h={size.rows}&w={size.columns}")
+
+    def path_stat(self, container: str, path: str) -> str:
+        try:
+            fields, _ = self._exchange("HEAD", f"/containers/{quote(container)}/archive?path={quote(path)}")
+        except EngineError as error:
+            if error.status == 404:
+                return ""
+            raise
+        return fields.get("x-docker-container-path-stat", "")
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
         try:
@@ -102,17 +117,30 @@ class LocalApi:
         try:
             return decode(self._answer(method, path, body))
         except ValueError as error:
-            raise EngineError(
-                f"the engine at {self.address} sent no JSON ({error}): is it a container engine?"
-            ) from None
+            raise self._nonsense(f"no JSON ({error})") from None
+
+    def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._json(method, path, body)
+        if not isinstance(answer, dict):
+            raise self._nonsense("no object")
+        return answer
+
+    def _nonsense(self, sent: str) -> EngineError:
+        return EngineError(f"the engine at {self.address} sent {sent}: is it a container engine?")
 
     def _answer(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, limit: int = _LARGEST_ANSWER
     ) -> bytes:
         """The body of the answer, cut after `limit` bytes; EngineError for a status of 400 and above."""
+        return self._exchange(method, path, body, limit)[1]
+
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, limit: int = _LARGEST_ANSWER
+    ) -> tuple[dict[str, str], bytes]:
+        """The fields of the answer's head too."""
         connection = self._request(method, path, body)
         try:
-            status, _ = self._head(connection)
+            status, fields = self._head(connection)
             content = _rest(connection, limit)
         except OSError as error:
             raise EngineError(
@@ -122,7 +150,7 @@ class LocalApi:
             connection.close()
         if status >= 400:
             raise self._failure(status, content)
-        return content
+        return fields, content
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False

@@ -47,6 +47,7 @@ class SdkApi:
         self.address = address
         self.local = address.startswith("unix:")
         self._patience = patience
+        self._tls = tls
         self._adapter = _Adapter(address, tls)
         self._client: _Client | None = None
 
@@ -57,6 +58,9 @@ class SdkApi:
             with self.translated():
                 self._client = _Client(self._adapter, _base(self.address), self._patience)
         return self._client
+
+    def anew(self) -> SdkApi:
+        return SdkApi(self.address, self._tls, self._patience)
 
     def server(self) -> str:
         _ = self.client
@@ -112,6 +116,15 @@ class SdkApi:
     def exec_resize(self, exec_id: str, size: Size) -> None:
         with self.translated():
             self.client.exec_resize(exec_id, height=size.rows, width=size.columns)
+
+    def path_stat(self, container: str, path: str) -> str:
+        url = self._url(f"/containers/{quote(container)}/archive")
+        with self.translated(), self.client.head(url, timeout=self._patience, params={"path": path}) as answer:
+            if answer.status_code == 404:
+                return ""
+            if answer.status_code >= 400:
+                raise self._failure(answer.status_code, answer.content)
+            return str(answer.headers.get("X-Docker-Container-Path-Stat", ""))
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
         chunks: list[bytes] = []

@@ -8,7 +8,6 @@ only one. Where nobody does, the sockets that Docker and Podman listen on by def
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from stat import S_ISSOCK
 
 from dockshell.errors import EngineError, UsageError, printable
@@ -107,13 +106,15 @@ def api(place: Address) -> Api:
     module, name = kind
     if scheme == "unix":
         _check_socket(rest, place.said)
-    made: Api = getattr(import_module(module), name)(*((rest,) if scheme == "unix" else (place.address, place.tls)))
+    made: Api = getattr(__import__(module, fromlist=(name,)), name)(
+        *((rest,) if scheme == "unix" else (place.address, place.tls))
+    )
     return made
 
 
 def _other(name: str) -> Engine:
     module, kind = OTHERS[name]
-    found: Engine = getattr(import_module(module), kind)()
+    found: Engine = getattr(__import__(module, fromlist=(kind,)), kind)()
     return found
 
 

@@ -97,7 +97,8 @@ def _mounts() -> list[tuple[frozenset[str], str, str]]:
     """(controllers, root, mount point) of each mounted hierarchy, no controllers for version 2:
     proc_pid_mountinfo(5)."""
     found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    # The kernel spells a newline out, but not a carriage return.
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for line in file:
             before, _, after = line.partition(" - ")
             kind, _, options = after.split(" ", 2)

@@ -12,6 +12,7 @@ import sys
 
 from dockshell.linux import cgroup, credentials, labels, limits, seccomp, terminals
 from dockshell.linux.credentials import Capabilities
+from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.libc import keyctl_new_session, prctl
 from dockshell.linux.namespaces import Namespaces
 from dockshell.linux.signals import signal
@@ -21,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["Entrance", "Failure", "close_all_but", "enter"]
+__all__ = ["Entrance", "Failure", "enter"]
 
 _PR_SET_PDEATHSIG = 1
 _SEPARATOR = "\t"
@@ -139,16 +140,6 @@ def _take_stdio(entrance: Entrance, keep: set[int]) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def close_all_but(keep: set[int]) -> None:
-    """Closes every descriptor of the process but these."""
-    start = 0
-    for number in sorted(keep):
-        if start < number:  # an empty range would reach close_range(2) as everything
-            os.closerange(start, number)
-        start = number + 1
-    os.closerange(start, max(start, os.sysconf("SC_OPEN_MAX")))
 
 
 def _ignored() -> list[int]:

@@ -17,7 +17,8 @@ from select import POLLIN, poll
 
 from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
-from dockshell.linux.entrance import Entrance, Failure, close_all_but, enter
+from dockshell.linux.descriptors import let_go
+from dockshell.linux.entrance import Entrance, Failure, enter
 from dockshell.linux.signals import release
 from dockshell.model import noun
 
@@ -119,7 +120,7 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     except OSError as error:
         os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
         os._exit(125)
-    _let_go(control.fileno())
+    let_go({control.fileno()})
     if placement.lasting:
         os._exit(0)
     code = _watch(child, control)
@@ -128,14 +129,6 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     except OSError:
         pass  # dockshell died in the meantime, nobody asks for the code
     os._exit(0)
-
-
-def _let_go(but: int) -> None:
-    """Closes all that was inherited: a pipe's end held here would keep others from seeing it closed."""
-    nothing = os.open("/dev/null", os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nothing, number)
-    close_all_but({0, 1, 2, but})
 
 
 def _watch(child: int, control: socket) -> int:

@@ -6,7 +6,7 @@ import os
 
 from dockshell.linux.libc import setns
 
-__all__ = ["KINDS", "Namespaces", "user_namespace_owner"]
+__all__ = ["KINDS", "Namespaces", "user_namespace_owner", "user_of"]
 
 # In the order of joining: the user namespace first, for the rights that it gives in the others; the mount namespace
 # last, for /proc is another after it. The pid namespace is joined elsewhere (keeper.py): only the children of who joins
@@ -77,3 +77,9 @@ def user_namespace_owner(descriptor: int) -> int:
     answer = fcntl.ioctl(descriptor, _NS_GET_OWNER_UID, bytes(4))
     owner: int = unpack("I", answer)[0]
     return owner
+
+
+def user_of(uid_map: str) -> int:
+    """The user id (as ours) of somebody who has one in the user namespace, its root as a rule; -1 where nobody has.
+    uid_map: that file of a process in it, user_namespaces(7)."""
+    return int((uid_map.split() or ("0", "-1"))[1])

@@ -31,24 +31,28 @@ class Process:
     __del__ = close
 
     def read(self, name: str) -> str:
-        """A file of /proc/PID."""
-        with open(f"/proc/{self.pid}/{name}", encoding="utf-8", errors="surrogateescape") as file:
+        """A file of /proc/PID, as it is: a process's own words in there may hold any kind of newline."""
+        with open(f"/proc/{self.pid}/{name}", encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
 
     def status(self) -> dict[str, str]:
         """/proc/PID/status as names and values: proc_pid_status(5)."""
-        lines = (line.partition(":") for line in self.read("status").splitlines())
+        lines = (line.partition(":") for line in self.read("status").split("\n"))
         return {name: value.strip() for name, colon, value in lines if colon}
 
     def cgroups(self) -> list[tuple[str, str]]:
         """(controllers, path) for each hierarchy, controllers empty for cgroup v2: proc_pid_cgroup(5)."""
-        rows = (line.split(":", 2) for line in self.read("cgroup").splitlines())
+        rows = (line.split(":", 2) for line in self.read("cgroup").split("\n"))
         return [(row[1], row[2]) for row in rows if len(row) == 3]
 
     def started(self) -> float:
-        """When it started, in seconds since 1970, to a hundredth: proc_pid_stat(5), field 22."""
+        """When it started, in seconds since 1970, to a hundredth."""
+        return boot_time() + int(self.ticks()) / _TICKS
+
+    def ticks(self) -> str:
+        """When it started, in the kernel's ticks since boot: proc_pid_stat(5), field 22."""
         # The name in parentheses may hold anything, parentheses too: fields are counted from the last one.
-        return boot_time() + int(self.read("stat").rpartition(")")[2].split()[19]) / _TICKS
+        return self.read("stat").rpartition(")")[2].split()[19]
 
     def alive(self) -> bool:
         """Does it still run? A pidfd polls readable once it doesn't."""
@@ -63,13 +67,23 @@ class Process:
         proc_pid_stat(5), field 9, PF_EXITING of the kernel's sched.h."""
         return bool(int(self.read("stat").rpartition(")")[2].split()[6]) & _EXITING)
 
+    def look(self) -> None:
+        """Raises PermissionError where we may not look at its files and namespaces: ptrace(2), PTRACE_MODE_READ."""
+        os.readlink(f"/proc/{self.pid}/root")
+
+    def container(self) -> str:
+        """The id of the container that it is in by its cgroup, empty for none. An id is 64 hexadecimal digits; Docker,
+        containerd, CRI-O and Podman all put it at the end of the path, some with `docker-` before and `.scope` behind.
+        The first that isn't in our own path, too, counts: what comes below it was named inside."""
+        ours = [path for _, path in Process(os.getpid()).cgroups()]
+        found = (each for _, path in self.cgroups() for each in _ids(path))
+        return next((each for each in found if not any(each in own for own in ours)), "")
+
     def belongs_to(self, container: str, started: float) -> bool:
         """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the
         engine keeps cgroups of other names, by having started when the engine says the container did. Checked while the
         pidfd is held, so that a recycled number proves nothing."""
-        proved = any(container in path for _, path in self.cgroups()) or (
-            started > 0 and abs(self.started() - started) < _SKEW
-        )
+        proved = self.container() == container or (started > 0 and abs(self.started() - started) < _SKEW)
         return proved and self.alive()
 
 
@@ -83,16 +97,13 @@ def boot_time() -> float:
 
 
 def host_container(pid: int) -> str:
-    """The container id in the cgroup of the host's process, empty where it is in none. An id is 64 hexadecimal digits;
-    Docker, containerd, CRI-O and Podman all put it at the end of the path, some with `docker-` before and `.scope`
-    behind."""
+    """The container of the host's process with that number, empty where it is in none."""
     try:
-        paths = [path for _, path in Process(pid).cgroups()]
+        return Process(pid).container()
     except OSError:
         return ""
-    for path in paths:
-        for part in reversed(path.split("/")):
-            word = part.removesuffix(".scope").rpartition("-")[2]
-            if len(word) == 64 and set(word) <= _HEX:
-                return word
-    return ""
+
+
+def _ids(path: str) -> list[str]:
+    words = (part.removesuffix(".scope").rpartition("-")[2] for part in path.split("/"))
+    return [word for word in words if len(word) == 64 and set(word) <= _HEX]

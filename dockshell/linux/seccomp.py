@@ -16,7 +16,8 @@ _WALL = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _INSTRUCTION = 8  # bytes of a struct sock_filter
 _PATIENCE = 1.0  # seconds for the process to stop; one that sleeps uninterruptibly doesn't
-_TURNS = 5.0  # seconds for others like us, who look at the same process, to be done: it has one tracer at a time
+_TURN = 5.0  # seconds for another like us, who looks at the same process, to be done: it has one tracer at a time
+_PAUSE = 0.005  # seconds at the most between two tries
 _DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed
 
 
@@ -50,8 +51,8 @@ def install(program: bytes) -> None:
 
 
 def _seize(pid: int) -> None:
-    """Becomes the tracer of the process, after those that are before us."""
-    begun = monotonic()
+    """Becomes the tracer of the process, after those that are before us, of whom there may be hundreds."""
+    pause, tracer, since = 0.0002, b"", monotonic()
     while True:
         try:
             _ptrace(_SEIZE, pid)
@@ -59,16 +60,19 @@ def _seize(pid: int) -> None:
         except PermissionError:
             # One before us may have let go between our try and this look, so only many looks tell that it is nobody
             # else, but the kernel that turns us down.
-            waited = monotonic() - begun
-            if waited > (_TURNS if _traced(pid) else _DOUBT):
+            seen = _tracer(pid)
+            if seen != tracer:
+                tracer, since = seen, monotonic()
+            elif monotonic() - since > (_TURN if tracer else _DOUBT):
                 raise
-            sleep(0.0002)
+            sleep(pause)
+            pause = min(pause * 1.5, _PAUSE)
 
 
-def _traced(pid: int) -> bool:
-    """Has it a tracer? proc_pid_status(5)."""
+def _tracer(pid: int) -> bytes:
+    """The number of its tracer, empty for none: proc_pid_status(5)."""
     with open(f"/proc/{pid}/status", "rb") as file:
-        return b"\nTracerPid:\t0\n" not in file.read()
+        return file.read().partition(b"\nTracerPid:\t")[2].partition(b"\n")[0].removeprefix(b"0")
 
 
 def _ptrace(request: int, pid: int, data: int = 0) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from dockshell.errors import NoRoute, UsageError
 
 TYPE_CHECKING = False
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["ORDERS", "ROUTES", "Route", "choose"]
+__all__ = ["ORDERS", "ROUTES", "Refusal", "Route", "choose"]
 
 # Each is imported only when it is asked: paramiko's import alone takes longer than a whole nsenter session.
 ROUTES = {"ssh": "dockshell.routes.ssh", "nsenter": "dockshell.routes.nsenter", "exec": "dockshell.routes.exec"}
@@ -34,6 +32,10 @@ class Route(Protocol):
 
     def open(self, container: Container, command: Command) -> Session:
         """Starts the command. Raises DockshellError where that fails."""
+
+
+class Refusal(Exception):
+    """What a route raises within itself where it finds that it can't serve."""
 
 
 class Login:
@@ -55,7 +57,7 @@ def choose(
         raise UsageError(f"--via takes auto, {', '.join(ROUTES)}; not {via!r}")
     refusals = []
     for name in ORDERS[verb] if via == "auto" else (via,):
-        route: Route = import_module(ROUTES[name]).route(login)
+        route: Route = __import__(ROUTES[name], fromlist=("route",)).route(login)
         reason = route.refuses(container, command, asked=via != "auto")
         if reason is None:
             tell(f"{name}: taken")

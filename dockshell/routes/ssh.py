@@ -76,7 +76,7 @@ class _Visit:
         self._command = command
         self._files: Files = container.engine.files(container)
         self._key = login.key
-        self._keys: Iterator[Key] | None = None
+        self._standing: Key | None = None
         self._connection: tuple[Endpoint, socket.socket] | None = None
         self._identity = _identity(command.user, self._files)
         listeners = listening.listeners(container)
@@ -124,7 +124,7 @@ class _Visit:
             )
         if not hostkeys.read(self._files):
             return _NO_HOST_KEYS
-        self._keys = iter((key,))
+        self._standing = key
         if not self._known:
             try:
                 self._connection = listening.dial(self._ways, _LIMIT, greeted=True)
@@ -143,8 +143,11 @@ class _Visit:
         from dockshell.ssh import channel, connect
 
         transport = connect.connect(connection, expected, name)
-        connect.log_in(transport, self._identity.name, self._keys or self._likely(), name)
-        return channel.start(transport, line, command, container.pid if container.local else 0)
+        # The one that stands in the user's file comes first, for an sshd hangs up after a few that it doesn't know.
+        first = self._standing or keys.standing(self._key, authorized.keys(self._files, self._identity.home))
+        connect.log_in(transport, self._identity.name, self._likely(first), name)
+        # What another key than that may run, the sshd alone knows.
+        return channel.start(transport, line, command, container.pid if container.local else 0, first is not None)
 
     def _dial(self) -> tuple[Endpoint, socket.socket]:
         try:
@@ -157,14 +160,11 @@ class _Visit:
                 "start one inside, name its port with --port, or take another way with --via exec"
             ) from None
 
-    def _likely(self) -> Iterator[Key]:
-        """Every key of ours; those first that stand in the user's file, for an sshd hangs up after a few that it
-        doesn't know."""
-        allowed = authorized.keys(self._files, self._identity.home)
-        first = keys.standing(self._key, allowed)
+    def _likely(self, first: Key | None) -> Iterator[Key]:
         if first:
             yield first
-        yield from (key for key in keys.candidates(self._key) if not first or key.blob != first.blob)
+        if not self._standing:
+            yield from (key for key in keys.candidates(self._key) if not first or key.blob != first.blob)
 
 
 _NO_HOST_KEYS = (

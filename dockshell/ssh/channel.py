@@ -7,7 +7,8 @@ import queue
 import threading
 
 from dockshell.errors import LoginError, SessionLost, printable
-from dockshell.ssh import library, requests, signalling
+from dockshell.ssh import library, requests
+from dockshell.ssh.attendant import Attendant
 from dockshell.ssh.connect import PATIENCE, hang_up
 
 TYPE_CHECKING = False
@@ -25,13 +26,17 @@ _CHUNK = 1 << 17
 _END_OF_TRANSMISSION = b"\x04"  # what Ctrl-D sends, and a terminal takes for the end of its input: VEOF, termios(3)
 
 
-def start(transport: Transport, line: bytes | None, command: Command, watched: int = 0) -> Session:
+def start(
+    transport: Transport, line: bytes | None, command: Command, watched: int = 0, attended: bool = False
+) -> Session:
     """Starts the line, or for None the user's login shell. watched: the container's first process, 0 for none to watch.
+    attended: whether a second command may run beside it, an Attendant: not where the key has but one to run.
 
     Takes the transport over, and closes it where this fails: raises LoginError.
     """
     paramiko = library.load()
     try:
+        attendant = _attendant(transport) if attended else None
         channel = transport.open_session(timeout=PATIENCE)
         for name, value in command.languages if line is None else ():
             channel.set_environment_variable(name, value)
@@ -47,10 +52,17 @@ def start(transport: Transport, line: bytes | None, command: Command, watched: i
             f"the sshd let us in but refused a session ({printable(str(error))}): "
             "see its log inside, or take another way with --via exec"
         ) from None
-    session = ChannelSession(transport, channel, terminal=command.terminal is not None, watched=watched)
+    session = ChannelSession(transport, channel, attendant, terminal=command.terminal is not None, watched=watched)
     if not command.input:
         session.end_input()
     return session
+
+
+def _attendant(transport: Transport) -> Attendant | None:
+    try:
+        return Attendant(transport)
+    except library.load().ChannelException:
+        return None
 
 
 class _Bell:
@@ -87,9 +99,12 @@ class ChannelSession:
     locks that the interrupted code holds.
     """
 
-    def __init__(self, transport: Transport, channel: Channel, *, terminal: bool, watched: int) -> None:
+    def __init__(
+        self, transport: Transport, channel: Channel, attendant: Attendant | None, *, terminal: bool, watched: int
+    ) -> None:
         self._transport = transport
         self._channel = channel
+        self._attendant = attendant
         self._terminal = terminal
         self._bell = _Bell()
         self._ready: tuple[int, ...] = (self._bell.descriptor,)
@@ -169,8 +184,13 @@ class ChannelSession:
     def signal(self, number: int) -> bool:
         if number not in requests.SIGNALS.values() or not self._ready:
             return False
-        self._errands.put(lambda: signalling.send(self._channel, number))
+        self._errands.put(lambda: self._send(number))
         return True
+
+    def unkept(self) -> str:
+        if self._attendant:
+            return ""
+        return "ssh: the sshd lets us run nothing beside the command: signals and its end are as the sshd has them"
 
     def wait(self) -> int:
         code = self._code()
@@ -181,11 +201,11 @@ class ChannelSession:
         return code
 
     def close(self) -> None:
-        if not self._channel.closed and self._transport.is_active():
-            signalling.end(self._channel)
         self._errands.put(None)
         self._close_input()
-        hang_up(self._transport)
+        if self._channel.closed and self._attendant:
+            self._attendant.dismiss()
+        hang_up(self._transport)  # without that, the sign for the attendant to end the command
         for thread in self._threads:
             thread.join(1)
         self._ready = ()
@@ -219,6 +239,10 @@ class ChannelSession:
                 errand()
             except (OSError, EOFError, library.load().SSHException):
                 continue  # likewise
+
+    def _send(self, number: int) -> None:
+        if not (self._attendant and self._attendant.send(number)):
+            requests.send_signal(self._channel, number)
 
     def _close_input(self) -> None:
         descriptor, self._input = self._input, -1

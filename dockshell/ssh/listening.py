@@ -6,7 +6,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-import struct
 import sys
 
 from dockshell.model import Port, noun
@@ -71,8 +70,8 @@ def parse_table(lines: Iterable[str]) -> list[tuple[int, str]]:
 
 def _address(text: str) -> str:
     """The kernel prints each 32-bit word of an address as a number of the machine's own byte order."""
-    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
-    packed = struct.pack((">" if sys.byteorder == "big" else "<") + "I" * len(words), *words)
+    words = (bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8))
+    packed = b"".join(word if sys.byteorder == "big" else word[::-1] for word in words)
     parsed = ipaddress.ip_address(packed)
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 

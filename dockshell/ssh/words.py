@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from dockshell.errors import UsageError
+from dockshell.errors import UsageError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ __all__ = ["compose", "quote"]
 _PLAIN = re.compile(rb"[A-Za-z0-9_@%+:,./-]+")
 # `exec "$@"` takes a first word with a = in it for what it is; so does env for what follows a word without one.
 _ENTER = (
-    b'cd -- "$1" 2>/dev/null || { printf "dockshell: the directory %s cannot be entered\\n" "$1" >&2; exit 126; }; '
-    b'shift; exec "$@"'
+    b'cd -- "$1" 2>/dev/null || { printf "dockshell: the directory %s cannot be entered\\n" "$2" >&2; exit 126; }; '
+    b'shift 2; exec "$@"'
 )
 _AS_IT_IS = b'exec "$@"'
 # One argument of execve(2) can't be longer than 32 pages (MAX_ARG_STRLEN), and the line is one argument of the shell.
@@ -55,7 +55,9 @@ def compose(argv: Sequence[bytes], directory: str, environment: Iterable[tuple[s
             words = [b"/bin/sh", b"-c", _AS_IT_IS, b"sh", *words]
         words = [b"env", b"--", *pairs, *words]
     if directory:
-        words = [b"/bin/sh", b"-c", _ENTER, b"sh", os.fsencode(directory), *words]
+        # Twice: as it is, to be entered, and as it can be shown.
+        shown = printable(directory).encode()
+        words = [b"/bin/sh", b"-c", _ENTER, b"sh", os.fsencode(directory), shown, *words]
     elif not pairs:
         words = [b"/bin/sh", b"-c", _AS_IT_IS, b"sh", *words]
     line = b" ".join([b"exec", *map(quote, words)])

@@ -6,19 +6,23 @@ each. What a cell can't keep is in exceptions.py, and nowhere else."""
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dockshell.demo.sandbox import sandbox
-from tests.contract.cell import CELLS, Cell
+from tests.conftest import COMMAND
+from tests.contract.cell import CELLS, KIND, Cell
 from tests.contract.exceptions import EXCEPTIONS
-from tests.world import Peer, World
+from tests.world import Peer, World, own_rootless_podman
+from tests.world.person import Person, let_in, person
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "line(number): the line of the session contract that a test is about")
+_NOBODY = 65534
+_PEERS = {"docker-group": "docker", "kernel": "docker", "rootless-podman": "rootless_podman"}
+_CALLERS = {"docker-group": "member", "rootless-podman": "owner"}
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +32,24 @@ def sandbox_pid(world: World) -> Iterator[int]:
         yield stack.enter_context(sandbox())
 
 
+@pytest.fixture(scope="session")
+def member(world: World) -> Iterator[Person]:
+    """Somebody who may do nothing but ask Docker."""
+    world.need_root()
+    socket = world.docker.url.removeprefix("unix://")
+    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
+    with person(_NOBODY, [_NOBODY, os.stat(socket).st_gid]) as somebody:
+        yield somebody
+
+
+@pytest.fixture(scope="session")
+def owner(world: World) -> Iterator[Person]:
+    """Whom the rootless Podman belongs to."""
+    world.need_root()
+    with person(own_rootless_podman.USER) as somebody:
+        yield somebody
+
+
 @pytest.fixture(params=CELLS, ids="-".join)
 def cell(
     request: pytest.FixtureRequest,
@@ -35,14 +57,20 @@ def cell(
     sandbox_pid: int,
     environment: dict[str, str],
     terminal: Callable[..., Any],
+    tmp_path: Path,
 ) -> Cell:
     """Each cell in turn."""
     route, engine = request.param
-    peer = world.podman if engine == "podman" else world.docker
+    peer: Peer = getattr(world, _PEERS.get(engine, engine))
+    caller = Person(COMMAND, environment, str(tmp_path))
+    if route == "exec" and engine in _CALLERS:
+        caller = request.getfixturevalue(_CALLERS[engine])
     if route == "nsenter":
         world.need_root()
-    _mark(request, peer)
-    made = Cell((route, engine), peer, sandbox_pid, environment, terminal)
+    kind = request.config.stash.get(KIND, Cell)
+    if kind is Cell:
+        _mark(request, peer)
+    made = kind((route, engine), peer, sandbox_pid, caller, terminal)
     assert made.home  # started here, so that no test pays for it
     return made
 
@@ -65,6 +93,6 @@ def _mark(request: pytest.FixtureRequest, peer: Peer) -> None:
 
 def _api(peer: Peer) -> tuple[int, ...]:
     """The version of Docker's API that the engine speaks."""
-    if peer.name == "podman":
+    if "podman" in peer.name:
         return (1, 40)
     return tuple(map(int, peer.ask("version", "--format", "{{.Server.APIVersion}}").split(".")))

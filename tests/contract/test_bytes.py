@@ -127,6 +127,14 @@ def test_what_was_written_last_arrives(cell: Cell) -> None:
 
 
 @pytest.mark.line(6)
+def test_output_arrives_where_input_was_not_read(cell: Cell) -> None:
+    """A command that leaves its input unread and ends at once is heard all the same."""
+    with ThreadPoolExecutor(4) as pool:
+        for done in pool.map(lambda _: cell.sh("echo out; echo err >&2; exit 3", input=b"unread\n" * 100), range(16)):
+            assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+
+
+@pytest.mark.line(6)
 def test_what_was_written_last_arrives_at_a_terminal(cell: Cell) -> None:
     """The same on a terminal."""
     for _ in range(4):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ import pytest
 from dockshell.linux.seccomp import program_of
 from tests.contract.cell import SANDBOX, Cell, direct
 from tests.contract.watching import processes, unique, until
+from tests.impostor import Impostor, listed
 from tests.world.images import LOCKED
 
 # What a process is confined by, as it sees it itself. The groups belong to line 15.
@@ -146,11 +150,16 @@ def test_privileged_is_all_there_is_and_says_so(cell: Cell) -> None:
 
 @pytest.mark.line(20)
 def test_no_descriptor_but_three_gets_in(cell: Cell) -> None:
-    """Whatever the caller left open, and whatever dockshell opened itself."""
+    """Whatever the caller left open, also beyond what a process may open by now, and whatever dockshell opened
+    itself."""
     extra = [os.open("/", os.O_RDONLY), os.open("/etc/passwd", os.O_RDONLY), *os.pipe()]
-    extra.append(os.dup2(extra[0], 77))
+    extra += [os.dup2(extra[0], number) for number in (77, 900)]
+
+    def fewer() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
     try:
-        with cell.started("ls", "/proc/self/fd", pass_fds=extra) as process:
+        with cell.started("ls", "/proc/self/fd", pass_fds=extra, preexec_fn=fewer) as process:
             assert process.stdout
             told = process.stdout.read().split()
     finally:
@@ -175,7 +184,7 @@ while (1) {
     for my $p ($last - 3 .. $last + 6) {
         next if $p == $$ || $p < 2;
         my $program = readlink "/proc/$p/exe";
-        print "seen: $p $program\n" if defined $program && $program =~ /python/;
+        print "seen: $p $program\n" if defined $program && $program =~ /PROGRAM/;
         $last = $p if $p > $last && -e "/proc/$p";
     }
 }
@@ -186,7 +195,7 @@ while (1) {
 def test_entering_process_shows_nothing_of_itself(cell: Cell) -> None:
     """Root inside, who watches for it, never gets to see the program of who enters (as in CVE-2019-5736)."""
     container, word = cell.peer.shared("baseimage"), unique()
-    with cell.watched("exec perl -e '" + WATCH + "' " + word, container) as seen:
+    with cell.watched("exec perl -e '" + WATCH.replace("PROGRAM", cell.program) + "' " + word, container) as seen:
         for _ in range(8):
             assert cell.run("true", container=container).returncode == 0
         for pid in processes(word):
@@ -200,11 +209,27 @@ def test_directory_can_not_be_outside(cell: Cell) -> None:
     """A directory by the number of a descriptor (CVE-2024-21626) is refused, or is inside after all."""
     inside = cell.sh("ls -di /").stdout.split()[0]
     for number in (3, 5, 7, 8, 9):
-        done = cell.sh("pwd; cd ..; cd ../../../..; ls -di .", options=["-w", f"/proc/self/fd/{number}"])
+        done = cell.sh("echo ran; cd ..; cd ../../../..; ls -di .", options=["-w", f"/proc/self/fd/{number}"])
         if done.returncode == 0:
             assert done.stdout.split()[-2] == inside
         else:
-            assert done.returncode in (125, 126, 127) and done.stdout == b"", done
+            assert done.returncode in (125, 126, 127) and b"ran" not in done.stdout, done
+
+
+KEYRING = "perl -e '$name = \"\\0\" x 200; syscall(250, 6, -3, $name, 200); print $name'"
+
+
+@direct
+@pytest.mark.line(20)
+def test_keyring_of_the_caller_stays_outside(cell: Cell) -> None:
+    """The session keyring, with what the caller has in it, is another inside: keyctl(2), KEYCTL_DESCRIBE."""
+    command = ("sh", "-c", "exec sleep 100000")
+    container = cell.with_options("baseimage", "--security-opt", "seccomp=unconfined", command=command)
+    libc = ctypes.CDLL(None)
+    join = functools.partial(libc.syscall, 250, 1, b"callers-own")
+    with cell.started("sh", "-c", KEYRING, container=container, preexec_fn=join) as process:
+        told, _ = process.communicate(timeout=10)
+    assert b"keyring;" in told and b"callers-own" not in told
 
 
 ABSOLUTE, RELATIVE = "ln -s {0} /etc/passwd", "ln -s ../../../../../../../../..{0} /etc/passwd"
@@ -221,8 +246,8 @@ def test_links_do_not_lead_out(cell: Cell, trap: str, tmp_path_factory: pytest.T
     place.chmod(0o644)
     command = ["sh", "-c", f"rm /etc/passwd; {trap.format(place)}; exec sleep 100000"]
     container = cell.with_options("busybox", command=command)
-    done = cell.run("id", container=container, options=["-u", "evil"])
-    assert done.returncode == 125 and done.stdout == b"", done
+    done = cell.run("echo", "ran", container=container, options=["-u", "evil"])
+    assert cell.refused(done), done
     assert cell.run("true", container=container).returncode == 0
 
 
@@ -245,21 +270,55 @@ def test_nothing_but_a_file_is_read(cell: Cell, trap: str) -> None:
 def test_escape_sequences_are_not_printed_raw(cell: Cell, words: list[str], options: list[str]) -> None:
     """What is said can't drive the terminal, whatever it is about."""
     done = cell.run(*words, options=options)
-    assert done.returncode in (125, 126, 127) and done.stderr
-    assert b"\x1b" not in done.stderr and b"\x07" not in done.stderr, done
+    said = done.stdout + done.stderr
+    assert done.returncode and said
+    assert b"\x1b" not in said and b"\x07" not in said, done
 
 
 @direct
 @pytest.mark.line(22)
-def test_process_that_is_not_the_containers_is_not_entered(cell: Cell) -> None:
-    """See tests/unit/test_process.py for the proof itself; here: a container that was restarted is entered where it now
-    is, and one that ended isn't."""
+def test_container_that_ended_is_not_entered(cell: Cell) -> None:
+    """Whatever its number has come to mean since."""
     container = cell.peer.run("busybox")
-    target = cell.target(container)
+    argv = cell.argv("echo", "ran", target=cell.target(container))
     cell.peer.sh("kill", container)
     until(lambda: not cell.peer.inspect(container)["State"]["Running"], 5)
-    from tests.conftest import COMMAND
-
-    argv = [*COMMAND, "exec", "--via", cell.route, target, "true"]
     done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=20, check=False)
-    assert done.returncode == 125 and done.stdout == b"", done
+    assert cell.refused(done), done
+
+
+@direct
+@pytest.mark.line(22)
+def test_container_that_was_restarted_is_entered_where_it_is(cell: Cell) -> None:
+    """By its name, in its new process's namespaces; not by the number that its process had before."""
+    container = cell.peer.run("busybox")
+    before = cell.target(container)
+    cell.peer.sh("restart", "--time", "0", container)
+    assert cell.sh("readlink /proc/self/ns/pid", container=container).stdout.decode().strip() == os.readlink(
+        f"/proc/{cell.pid(container)}/ns/pid"
+    )
+    if before != container:
+        argv = cell.argv("echo", "ran", target=before)
+        done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=20, check=False)
+        assert cell.refused(done), done
+
+
+@pytest.mark.parametrize("cell", [("nsenter", "docker"), ("nsenter", "docker26")], ids="-".join, indirect=True)
+@pytest.mark.line(22)
+def test_number_that_came_to_mean_another_is_not_entered(cell: Cell) -> None:
+    """Told that the container's first process has a number which is another container's, or no container's, nothing
+    enters it. (tests/unit/test_linux.py has the proof by itself.)"""
+    facts = cell.peer.inspect(cell.home)
+    another = cell.peer.run("busybox")
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        ran = []
+        for pid in (facts["State"]["Pid"], cell.pid(another), process.pid):
+            state = {**facts["State"], "Pid": pid}
+            rows = [listed(cell.home, id=facts["Id"])]
+            with Impostor(rows, inspected={**facts, "State": state}).serving() as engine:
+                argv = cell.argv("echo", "ran", target=cell.believing(cell.home, pid))
+                env = cell.environment({"DOCKER_HOST": engine.url})
+                done = subprocess.run(argv, env=env, capture_output=True, timeout=20, check=False)
+            ran.append((done.returncode, done.stdout))
+        process.kill()
+    assert ran == [(0, b"ran\n"), (125, b""), (125, b"")]

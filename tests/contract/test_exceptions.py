@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from tests.contract.cell import Cell
 from tests.contract.exceptions import EXCEPTIONS
-
-FILES = ("words", "bytes", "terminal", "life", "identity", "confinement")
-
-
-def _tests() -> Iterator[tuple[str, Any]]:
-    for name in FILES:
-        module = importlib.import_module(f"tests.contract.test_{name}")
-        yield from ((name, each) for name, each in vars(module).items() if name.startswith("test_"))
-
-
-def _line(test: Any) -> int:
-    return next(int(mark.args[0]) for mark in test.pytestmark if mark.name == "line")
+from tests.contract.peers import NOT_COMPARABLE
+from tests.contract.table import LINES, suite
 
 
 def test_every_line_has_a_test() -> None:
     """From 1 to 22."""
-    assert {_line(test) for _, test in _tests()} == set(range(1, 23))
+    assert {line for line, _, _ in suite()} == set(LINES) == set(range(1, 23))
 
 
 def test_every_exception_is_about_a_test() -> None:
     """Of its own line, with a reason; and no test says it all by itself."""
-    lines = {name: _line(test) for name, test in _tests()}
+    lines = {name: line for line, name, _ in suite()}
     for each in EXCEPTIONS:
         assert lines[each.test.partition("[")[0]] == each.line
         assert each.reason
-    for _, test in _tests():
+    for _, _, test in suite():
         assert not {"skip", "skipif", "xfail"} & {mark.name for mark in test.pytestmark}
         assert test.__doc__
+    assert lines.keys() >= NOT_COMPARABLE.keys()
 
 
 @pytest.mark.line(2)

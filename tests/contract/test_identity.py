@@ -74,19 +74,19 @@ def test_number_without_an_entry_works(cell: Cell) -> None:
 def test_name_without_an_entry_is_refused(cell: Cell, user: str) -> None:
     """125 and one line that says whom it doesn't know; nothing is run."""
     done = cell.run("echo", "ran", options=["-u", user], container=cell.people)
-    assert (done.returncode, done.stdout) == (125, b""), done
-    said = done.stderr.decode()
+    assert cell.refused(done), done
+    said = (done.stdout + done.stderr).decode()
     assert said.count("\n") == 1 and (user.rpartition(":")[2] in said or cell.route == "ssh"), said
 
 
 @pytest.mark.line(15)
-@pytest.mark.parametrize("user", ["app", "root"])
+@pytest.mark.parametrize("user", ["app", "root", "1000"])
 def test_home_and_names_fit_the_user(cell: Cell, user: str) -> None:
     """HOME, USER, LOGNAME and SHELL are what the container's passwd says of that user."""
-    entry = cell.ask("awk", "-F:", f'$1 == "{user}" {{ print $6 ":" $7 }}', "/etc/passwd", container=cell.people)
-    home, shell = entry.strip().split(":")
+    wanted = f'$1 == "{user}" || $3 == "{user}" {{ print $1 ":" $6 ":" $7 }}'
+    name, home, shell = cell.ask("awk", "-F:", wanted, "/etc/passwd", container=cell.people).strip().split(":")
     told = cell.sh(PERSONAL, options=["-u", user], container=cell.people).stdout.decode().strip()
-    assert told == f"{home}:{user}:{user}:{shell}"
+    assert told == f"{home}:{name}:{name}:{shell}"
 
 
 @direct
@@ -127,6 +127,15 @@ def test_environment_of_the_caller_stays_outside(cell: Cell) -> None:
 
 
 @pytest.mark.line(16)
+def test_environment_of_the_caller_stays_outside_at_a_terminal(cell: Cell) -> None:
+    """Nothing comes along there but what kind of terminal it is."""
+    child = cell.terminal("sh", "-c", "env; echo e''nd", env={"DOCKSHELL_CANARY": "tweet", "EDITOR": "tweet"})
+    child.expect_exact(b"end\r\n")
+    assert b"TERM=" in child.before
+    assert b"tweet" not in child.before and b"DOCKER_HOST" not in child.before
+
+
+@pytest.mark.line(16)
 def test_environment_takes_variables_of_the_command_line(cell: Cell) -> None:
     """-e K=V as it is, -e K with the caller's value, -e K of one that isn't set not at all; the last word counts."""
     options = [
@@ -149,9 +158,9 @@ def test_environment_takes_variables_of_the_command_line(cell: Cell) -> None:
 
 
 @pytest.mark.line(16)
-def test_environment_takes_a_file_of_variables(cell: Cell, tmp_path: Path) -> None:
+def test_environment_takes_a_file_of_variables(cell: Cell) -> None:
     """--env-file: a line each, no quotes, comments and empty lines don't count; -e has the last word."""
-    file = tmp_path / "variables"
+    file = Path(cell.caller.place, "variables")
     file.write_text("# a comment\n\nA=1 2 'three'\nB\nC=file\nD=x=y\n")
     options = ["--env-file", str(file), "-e", "C=line"]
     told = _environment(cell.run("env", "-0", options=options, env={"B": "callers"}).stdout)
@@ -223,9 +232,9 @@ def test_directory_that_is_not_there(cell: Cell) -> None:
     """An error in one line that names it; nothing is run."""
     for directory in ("/nowhere", "/etc/passwd"):
         done = cell.run("echo", "ran", options=["-w", directory])
-        assert done.returncode in (125, 126, 127) and done.stdout == b"", done
-        said = done.stderr.decode()
-        assert directory in said and said.count("\n") == 1 and said.startswith("dockshell: "), said
+        assert done.returncode in (125, 126, 127) and b"ran" not in done.stdout, done
+        said = (done.stdout + done.stderr).decode()
+        assert directory in said and said.count("\n") == 1 and said.startswith(cell.speaker), said
 
 
 LOGIN = 'echo "<$0 $SHELL>"'
@@ -262,6 +271,27 @@ def test_login_shell_is_another_where_the_users_can_not_be_executed(cell: Cell, 
     done = cell.login(LOGIN, container=container)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"/bin/ash>" in done.stdout, done
+
+
+@direct
+@pytest.mark.line(18)
+@pytest.mark.parametrize(("there", "expected"), [("bash zsh", "bash"), ("zsh", "zsh"), ("", "ash")])
+def test_login_shell_is_the_first_of_four(cell: Cell, there: str, expected: str) -> None:
+    """bash, zsh, ash, sh, in that order."""
+    make = "printf '#!/bin/sh\ncat >/dev/null; echo it is $0\n' > /bin/$s; chmod +x /bin/$s"
+    script = f"echo root:x:0:0::/root:/none > /etc/passwd; for s in {there}; do {make}; done; exec sleep 100000"
+    command = ["sh", "-c", script]
+    done = cell.login('echo "it is $SHELL"', container=cell.with_options("busybox", command=command))
+    assert done.stdout.decode() == f"it is /bin/{expected}\n", done
+
+
+@direct
+@pytest.mark.line(18)
+def test_login_shell_is_sh_where_there_is_no_other(cell: Cell) -> None:
+    """The last of the four."""
+    command = ["sh", "-c", "echo root:x:0:0::/root:/none > /etc/passwd; rm /bin/ash; exec sleep 100000"]
+    container = cell.with_options("busybox", command=command)
+    assert cell.login(LOGIN, container=container).stdout.endswith(b"/bin/sh>\n")
 
 
 @direct

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 
@@ -75,14 +76,8 @@ def test_ignored_signal_stays_ignored(cell: Cell) -> None:
     """Who starts dockshell with nohup doesn't want the command to be hung up."""
     words = "trap '' HUP; exec \"$@\""
     number = unique()
-    from tests.conftest import COMMAND
-
-    argv = ["sh", "-c", words, "sh", *COMMAND, *cell.words("exec", (), "")]
-    argv += [
-        "sh",
-        "-c",
-        f"trap 'echo hung up' HUP; trap 'exit 3' TERM; echo begun; while :; do sleep 0.05; done; : {number}",
-    ]
+    script = f"trap 'echo hung up' HUP; trap 'exit 3' TERM; echo begun; while :; do sleep 0.05; done; : {number}"
+    argv = ["sh", "-c", words, "sh", *cell.argv("sh", "-c", script)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=cell.environment()) as process:
         assert process.stdout and process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGHUP)
@@ -105,6 +100,37 @@ def test_no_orphans(cell: Cell) -> None:
 
 
 @pytest.mark.line(12)
+@pytest.mark.parametrize("name", ["SEGV", "ABRT", "ALRM"])
+def test_no_orphans_whatever_it_dies_of(cell: Cell, name: str) -> None:
+    """A crash, or a signal that it doesn't pass on: the same."""
+    with _running(cell, "echo begun; sleep @; : ") as (process, number):
+        process.send_signal(_number(name))
+        process.wait(5)
+        until(lambda: not processes(number), SOON)
+
+
+@pytest.mark.line(12)
+def test_no_orphans_of_a_login_shell(cell: Cell) -> None:
+    """At a terminal, where a shell makes a process group of each job: none in the background, in the foreground or
+    stopped stays."""
+    number = unique()
+    child = cell.terminal()
+    child.send(f"PS1='pro''mpt '; sleep {number} & sleep {number}\r".encode())
+    until(lambda: len(processes(number)) == 2, SOON)
+    child.send(b"\x1a")
+    child.expect(rb"(?i)stopped")
+    child.send(f"sleep {number}\r".encode())
+    try:
+        until(lambda: len(processes(number)) == 3, SOON)
+        child.kill(signal.SIGKILL)
+        child.wait()
+        until(lambda: not processes(number), SOON)
+    finally:
+        for pid in processes(number):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.line(12)
 def test_no_orphans_of_the_stubborn_kind(cell: Cell) -> None:
     """What ignores HUP and TERM gets KILL."""
     with _running(cell, STUBBORN) as (process, number):
@@ -118,7 +144,8 @@ def test_no_orphans_in_the_order_of_signals(cell: Cell) -> None:
     """HUP comes first, so that a shell can save its history and an editor its file."""
     place = f"/tmp/{unique()}"
     traps = f"trap 'echo HUP >> {place}; exit' HUP; trap 'echo TERM >> {place}' TERM"
-    script = traps + "; echo begun; while :; do sleep 0.05; done; : @"
+    # dash tells of a child that was hung up, and with nobody there to read it would be ended by that.
+    script = traps + "; exec 2>/dev/null; echo begun; while :; do sleep 0.05; done; : @"
     with _running(cell, script) as (process, number):
         process.kill()
         process.wait(5)
@@ -147,7 +174,7 @@ def test_daemon_outlives_dockshell(cell: Cell) -> None:
     script = f"setsid sleep {daemon} </dev/null >/dev/null 2>&1 & echo begun; sleep @; : "
     try:
         with _running(cell, script) as (process, number):
-            until(lambda: processes(daemon), SOON)
+            until(lambda: any(os.getsid(pid) == pid for pid in processes(daemon)), SOON)
             process.kill()
             process.wait(5)
             until(lambda: not processes(number), SOON)
@@ -185,15 +212,37 @@ def _doomed(cell: Cell) -> Iterator[Cell]:
 
 @pytest.mark.line(13)
 def test_container_that_stops_ends_the_session(cell: Cell) -> None:
-    """At once, with 137 and a line that says so."""
+    """At once, with 137."""
     with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep @; : ") as (process, _):
         doomed.end()
         before = time.monotonic()
         assert process.wait(10) == 137
         assert time.monotonic() - before < SOON
+
+
+@pytest.mark.line(13)
+def test_container_that_stops_is_told(cell: Cell) -> None:
+    """A line says why the session ended."""
+    with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep @; : ") as (process, _):
+        doomed.end()
+        process.wait(10)
         assert process.stderr
         said = process.stderr.read().decode()
-        assert said.count("\n") == 1 and said.startswith("dockshell: ") and "stopped" in said, said
+        assert said.count("\n") == 1 and said.startswith(cell.speaker) and "stopped" in said, said
+
+
+@pytest.mark.line(13)
+def test_container_that_stops_at_a_terminal(cell: Cell) -> None:
+    """The same there: 137, the line, and a terminal that is in order again."""
+    with _doomed(cell) as doomed:
+        child = doomed.terminal("sh", "-c", "echo be''gun; sleep 100; : ")
+        child.expect_exact(b"begun")
+        doomed.end()
+        said = child.read().decode()
+        assert cell.speaker in said and "stopped" in said, said
+        assert termios.tcgetattr(child.child_fd)[3] & termios.ECHO
+        child.close()
+        assert child.exitstatus == 137
 
 
 @pytest.mark.line(14)

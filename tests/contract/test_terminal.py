@@ -198,11 +198,10 @@ def test_ctrl_z_and_ctrl_d_mean_what_they_do(cell: Cell) -> None:
 @contextlib.contextmanager
 def _from_a_shell(cell: Cell, *words: str, container: str = "") -> Iterator[tuple[pexpect.spawn[bytes], int]]:
     """The command as a person starts it, from a shell that says how the terminal was set before and is set after →
-    the shell, and the process of dockshell once the command has printed `be-gun`."""
-    from tests.conftest import COMMAND
-
-    argv = [*COMMAND, *cell.words("exec", (), container), *words]
-    script = 'stty -g; "$@"; code=$?; stty -g; echo "left-with $code"; sleep 100000'
+    the shell, and the process of dockshell once the command has printed `be-gun`. Who is killed can't wait for whoever
+    tidies up after it, so after a KILL the shell looks a moment later, as a person does."""
+    argv = cell.argv(*words, container=container, terminal=True)
+    script = 'stty -g; "$@"; code=$?; [ $code != 137 ] || sleep 0.5; stty -g; echo "left-with $code"; sleep 100000'
     child: pexpect.spawn[bytes] = pexpect.spawn(
         "/bin/sh", ["-c", script, "sh", *argv], env=cell.environment(), timeout=15
     )

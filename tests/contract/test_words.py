@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.contract.cell import Cell
+from tests.contract.watching import until
 
 WORDS = (
     "two words", "it's", '"quoted"', "back\\slash", "line\nbreak", "newline last\n", "$HOME $$ ${x}", "`id` $(id)",
@@ -59,55 +61,92 @@ def test_ended_by_a_signal_is_128_and_more(cell: Cell) -> None:
         assert done.returncode == 128 + number, (number, done)
 
 
-def _one_line(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What dockshell had to say: nothing on stdout, one line on stderr, no traceback."""
-    assert done.stdout == b""
-    said = done.stderr.decode()
-    assert said.endswith("\n") and said.count("\n") == 1, said
-    assert "Traceback" not in said
-    return said
+@pytest.mark.line(2)
+def test_ended_by_a_signal_at_a_terminal(cell: Cell) -> None:
+    """The same with a terminal."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        child = cell.terminal("sh", "-c", f"kill -{int(number)} $$")
+        child.read()
+        child.close()
+        assert child.exitstatus == 128 + number
+
+
+def _told(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What it had to say, wherever."""
+    return (done.stdout + done.stderr).decode()
 
 
 @pytest.mark.line(2)
 @pytest.mark.parametrize("word", ["/nowhere/program", "no-such-program"])
 def test_what_is_not_there_is_127(cell: Cell, word: str) -> None:
-    """127 and one line that names it."""
+    """127, and its name is told."""
     done = cell.run(word)
     assert done.returncode == 127, done
-    assert word in _one_line(done)
+    assert word in _told(done)
 
 
 @pytest.mark.line(2)
 @pytest.mark.parametrize("word", ["/etc/passwd", "/etc"])
 def test_what_cannot_be_executed_is_126(cell: Cell, word: str) -> None:
-    """126 and one line that names it: a file without the execute bit, a directory."""
+    """126, and its name is told: a file without the execute bit, a directory."""
     done = cell.run(word)
     assert done.returncode == 126, done
-    assert word in _one_line(done)
+    assert word in _told(done)
 
 
 @pytest.mark.line(2)
 def test_what_was_never_entered_is_125(cell: Cell) -> None:
-    """125 and one line: no such container."""
-    prefix = "kernel://" if cell.engine == "kernel" else ""
-    done = _dockshell(cell, "exec", "--via", cell.route, f"{prefix}no-such-container", "true")
+    """125, and its name is told: no such container."""
+    done = _typed(cell, cell.argv("true", target=_nowhere(cell)))
     assert done.returncode == 125, done
-    assert "no-such-container" in _one_line(done)
+    assert "no-such-container" in _told(done)
+
+
+def _nowhere(cell: Cell) -> str:
+    return f"{'kernel://' if cell.engine == 'kernel' else ''}no-such-container"
+
+
+@pytest.mark.line(2)
+def test_what_does_not_run_is_125(cell: Cell) -> None:
+    """125, and what is wrong: a container that has stopped."""
+    container = cell.peer.run("busybox")
+    argv = cell.argv("true", target=cell.target(container))
+    cell.peer.sh("kill", container)
+    until(lambda: not cell.peer.inspect(container)["State"]["Running"], 5)
+    done = _typed(cell, argv)
+    assert done.returncode == 125, done
+    assert "running" in _told(done) or cell.engine == "kernel", done
 
 
 @pytest.mark.line(2)
 def test_what_is_wrongly_put_is_2(cell: Cell) -> None:
-    """2 and one line: an option that doesn't exist, a command that is missing."""
+    """2: an option that doesn't exist, a command that is missing."""
     for words in (("exec", "--nonsense", "x", "true"), ("exec", cell.target())):
-        done = _dockshell(cell, "--via", cell.route, *words)
-        assert done.returncode == 2, done
-        _one_line(done)
+        done = _typed(cell, [*cell.caller.command, "--via", cell.route, *words])
+        assert (done.returncode, done.stdout) == (2, b""), done
+        assert done.stderr.count(b"\n") == 1, done
 
 
-def _dockshell(cell: Cell, *words: str) -> subprocess.CompletedProcess[bytes]:
-    from tests.conftest import COMMAND
+def _typed(cell: Cell, argv: Sequence[str | bytes]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(argv, env=cell.environment(), capture_output=True, check=False, timeout=30)
 
-    return subprocess.run([*COMMAND, *words], env=cell.environment(), capture_output=True, check=False, timeout=30)
+
+WRONG: dict[str, Callable[[Cell], list[str | bytes]]] = {
+    "missing": lambda cell: cell.argv("no-such-program"),
+    "unexecutable": lambda cell: cell.argv("/etc/passwd"),
+    "directory": lambda cell: cell.argv("true", options=["-w", "/nowhere"]),
+    "container": lambda cell: cell.argv("true", target=_nowhere(cell)),
+}
+
+
+@pytest.mark.line(3)
+@pytest.mark.parametrize("wrong", WRONG)
+def test_errors_are_one_line_on_stderr(cell: Cell, wrong: str) -> None:
+    """Whatever is wrong: a program that isn't there or is none, a directory, a container. No traceback."""
+    done = _typed(cell, WRONG[wrong](cell))
+    assert done.returncode and done.stdout == b"", done
+    assert done.stderr.startswith(cell.speaker.encode()) and done.stderr.endswith(b"\n"), done
+    assert done.stderr.count(b"\n") == 1 and b"Traceback" not in done.stderr, done
 
 
 @pytest.mark.line(3)

@@ -36,7 +36,8 @@ def processes(word: str) -> list[int]:
         with contextlib.suppress(OSError):
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 words = file.read()
-            if word.encode() in words and b"dockshell" not in words and b"\0exec\0" not in words:
+            clients = b"dockshell" in words or b"\0exec\0" in words or words.startswith(b"nsenter\0")
+            if word.encode() in words and not clients:
                 found.append(int(name))
     return found
 

@@ -68,6 +68,13 @@ def test_images_home_holds_for_the_images_user_alone() -> None:
     assert variables(Command((b"env",), user="app"), box)["USER"] == "app"
 
 
+def test_groups_of_the_containers_user_are_for_nobody_else() -> None:
+    """Those that were configured on top come along for everybody; those of the container's own user stay with him."""
+    box = container(user="1234:0", user_groups=("0", "27"), groups=("99",))
+    assert prepare(box, Command((b"id",)), FILES).identity.groups == (0, 99, 27)
+    assert prepare(box, Command((b"id",), user="app"), FILES).identity.groups == (1000, 99)
+
+
 def test_command_line_has_the_last_word() -> None:
     """-e counts more than all else."""
     found = variables(Command((b"env",), env=(("HOME", "/x"), ("A", "2"))), container(env=("A=1",)))

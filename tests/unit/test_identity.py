@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockshell.errors import UserError
@@ -107,3 +109,105 @@ def test_number_never_becomes_another(passwd: bytes, group: bytes) -> None:
     found = resolve("1000", passwd, group)
     named = {row.split(b":")[0].strip() for row in passwd.split(b"\n")}
     assert found.uid == 1000 or b"1000" in named
+
+
+WORDS = [
+    "root",
+    "app",
+    "a",
+    "0",
+    "00",
+    "7",
+    "07",
+    "1000",
+    "4294967294",
+    "4294967295",
+    "-5",
+    "x",
+    "",
+    " app",
+    "#",
+    "\udcff",
+]
+MEMBERS = st.lists(st.sampled_from(WORDS), max_size=3).map(",".join)
+ENTRY = st.lists(st.sampled_from(WORDS) | MEMBERS, min_size=1, max_size=8).map(":".join)
+FILE = st.lists(ENTRY, max_size=8).map(lambda rows: "\n".join(rows).encode("utf-8", "surrogateescape"))
+WHO = st.sampled_from(WORDS)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text and set(text) <= set("0123456789") and len(text) < 11 and int(text) < 2**32 - 1 else None
+
+
+def _table(content: bytes) -> list[list[str]]:
+    rows = [line.split(":") for line in content.decode("utf-8", "surrogateescape").split("\n") if line[:1] != "#"]
+    return [[field.strip() for field in row] + [""] * 7 for row in rows if len(row) >= 3]
+
+
+def _listed(words: str, group: bytes) -> int | None:
+    for row in _table(group):
+        if _number(row[2]) is not None and (row[0] == words or _number(row[2]) == _number(words) is not None):
+            return _number(row[2])
+    return _number(words)
+
+
+def _expected(user: str, wanted: str, passwd: bytes, group: bytes, extra: list[str]) -> Identity | None:
+    """resolve() again, line by line and without a thought of how long that takes; None where it is to refuse."""
+    user = user or "0"
+    uid, gid, name, home, shell = _number(user), 0, "", "/", ""
+    for row in _table(passwd):
+        numbers = _number(row[2]), _number(row[3])
+        if None not in numbers and (row[0] == user or numbers[0] == _number(user)):
+            uid, gid, name, home, shell = numbers[0], numbers[1] or 0, row[0], row[5] or "/", row[6]
+            break
+    asked = [_listed(each, group) for each in ([wanted] if wanted else []) + extra]
+    if uid is None or None in asked:
+        return None
+    own = [_number(row[2]) for row in _table(group) if name and name in row[3].split(",")]
+    groups = [asked[0] if wanted else gid, *([] if wanted else own), *asked[bool(wanted) :]]
+    found = [each for each in groups if each is not None]
+    return Identity(uid, found[0], tuple(dict.fromkeys(found)), name, home, shell)
+
+
+@settings(max_examples=150, deadline=None)
+@given(WHO, WHO, FILE, FILE, st.lists(WHO, max_size=2))
+def test_it_is_who_a_reading_line_by_line_finds(
+    user: str, wanted: str, passwd: bytes, group: bytes, extra: list[str]
+) -> None:
+    """Nobody else, with no group more and none less; and a refusal exactly where there is nobody."""
+    expected = _expected(user, wanted, passwd, group, extra)
+    words = f"{user}:{wanted}" if wanted else user
+    if expected is None:
+        with pytest.raises(UserError):
+            resolve(words, passwd, group, tuple(extra))
+    else:
+        assert resolve(words, passwd, group, tuple(extra)) == expected
+
+
+@given(st.text(st.characters(codec=None), max_size=9), st.text(st.characters(codec=None), max_size=9), FILE)
+def test_text_that_no_bytes_make_is_nobody(user: str, wanted: str, content: bytes) -> None:
+    """An engine's JSON can hold halves of characters: they name nobody, and can be told."""
+    try:
+        resolve(f"{user}:{wanted}", content, content, (wanted,))
+    except UserError as error:
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"".join(b"u%d:x:%d:%d::/:/bin/sh\n" % (n, n + 9, n) for n in range(100_000)),
+        b"4711:x:5:1" + b":," * (2 << 20),
+        b"\n" * (4 << 20),
+        b"a" * (4 << 20),
+    ],
+    ids=["lines", "fields", "empty", "endless"],
+)
+def test_large_files_cost_little_more_than_themselves(content: bytes) -> None:
+    """A million lines, or one without end: nothing is made of those that aren't about who is looked for."""
+    tracemalloc.start()
+    try:
+        resolve("4711:1", content, content, ("54321",))
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content) + (1 << 20)
+    finally:
+        tracemalloc.stop()

@@ -164,6 +164,20 @@ def test_user_without_a_user_namespace(start: Start, kernel: KernelEngine, world
     assert found.user == "1234:1235"
 
 
+def test_groups_of_the_first_process(start: Start, kernel: KernelEngine, world: World) -> None:
+    """Its supplementary groups come along as those of its user, not as ones that everybody gets; in a user namespace
+    only those that have a number there."""
+    world.need_root()
+    as_app = ("setpriv", "--reuid", "1000", "--regid", "1000", "--groups", "1000,2001", "sleep", "60")
+    pid = start("--pid", "--fork", command=as_app, name="sleep")
+    [found] = kernel.find(Target("pid", str(pid)))
+    assert (found.user, found.user_groups, found.groups) == ("1000:1000", ("1000", "2001"), ())
+    in_groups = ("setpriv", "--groups", "0,2001", "unshare", "--user", "--map-root-user", "sleep", "60")
+    pid = start("--pid", "--fork", command=in_groups, name="sleep")
+    [found] = kernel.find(Target("pid", str(pid)))
+    assert (found.user, found.user_groups) == ("0", ("0",))
+
+
 def test_the_newest_is_the_latest(start: Start, kernel: KernelEngine) -> None:
     """@latest is the container whose first process started last; a listing goes from there to the oldest."""
     first = start("--pid", "--fork")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,9 @@ from dockshell.linux import cgroup, limits, seccomp, sessions, terminals
 from dockshell.linux.credentials import Capabilities, lacking, last_capability
 from dockshell.linux.entrance import Failure
 from dockshell.linux.labels import label_of
-from dockshell.linux.process import Process, boot_time
+from dockshell.linux.libc import syscall
+from dockshell.linux.namespaces import user_of
+from dockshell.linux.process import Process, boot_time, host_container
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.signals import FORWARDED, hold, release
 from dockshell.model import Size
@@ -90,6 +94,45 @@ def test_cgroups_are_joined(world: World, other: subprocess.Popen[bytes]) -> Non
         os.close(descriptor)
 
 
+def _without_clone3(number: int) -> bytes:
+    """A seccomp program under which clone3(2) fails with that errno: struct sock_filter of the kernel's filter.h."""
+    load, equal, answer = 0x20, 0x15, 0x06  # BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K
+    program = ((load, 0, 0, 0), (equal, 0, 1, 435), (answer, 0, 0, 0x50000 | number), (answer, 0, 0, 0x7FFF0000))
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+
+
+@pytest.mark.parametrize("number", [0, errno.ENOSYS, errno.EPERM], ids=["clone3", "unknown", "filtered"])
+def test_cgroup_of_version_2_is_forked_into(world: World, number: int) -> None:
+    """By CLONE_INTO_CGROUP; where the kernel doesn't know that, or a filter denies it, the child moves itself."""
+    world.need_root()
+    own = [pair for pair in Process(os.getpid()).cgroups() if not pair[0]]
+    world.need(own, "this kernel has no cgroups of version 2")
+    place = Path(cgroup.places(own, []).unified, f"dockshell-test-{os.getpid()}")
+    said, say = os.pipe()
+    place.mkdir()
+    try:
+        if os.fork() == 0:
+            try:
+                if number:
+                    seccomp.install(_without_clone3(number))
+                    with pytest.raises(OSError) as refused:
+                        syscall(435, None, 0)
+                    assert refused.value.errno == number
+                if cgroup.fork_into(cgroup.Places((), str(place))) == 0:
+                    os.write(say, dict(Process(os.getpid()).cgroups())[""].encode())
+                else:
+                    os.wait()
+            finally:
+                os._exit(0)
+        os.close(say)
+        os.wait()
+        assert os.read(said, 4096).decode() == os.path.join(own[0][1], place.name)
+        assert os.read(said, 1) == b""
+    finally:
+        os.close(said)
+        place.rmdir()
+
+
 def test_cgroup_of_a_hierarchy_that_is_not_mounted() -> None:
     """An error that names it."""
     with pytest.raises(FileNotFoundError, match="nonsense"):
@@ -102,6 +145,12 @@ def test_capabilities() -> None:
     assert Capabilities.of(status) == Capabilities(0xA80425FB, 0xA80425FB, 0)
     assert lacking(0b101, {0: "A", 1: "B", 2: "C", 70: "D"}) == ["B", "D"]
     assert 30 < last_capability() < 64
+
+
+def test_user_of_a_user_namespace() -> None:
+    """The first that its map has, in our number; -1, which chown(2) takes for no change, where it has none."""
+    assert user_of("         0      64123          1\n         1    1025968      65536\n") == 64123
+    assert user_of("") == -1
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30), st.integers(0, 200), st.text(max_size=30))
@@ -166,6 +215,51 @@ def test_process_of_a_hostile_name() -> None:
         process.kill()
 
 
+def test_process_can_not_add_to_what_is_told_of_it() -> None:
+    """Whatever newline it has in its name or its environment: that ends no line, and a value stays as it is."""
+    script = (
+        "import sys; open('/proc/self/comm', 'wb').write(sys.argv[1].encode()); "
+        "print('so', flush=True); sys.stdin.read()"
+    )
+    for newline in ("\r", "\x0b", "\x0c", "\x1c", "\x85"):
+        argv = [sys.executable, "-c", script, f"{newline}Evil:\t1"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(argv, env={"A": f"1{newline}2"}, **pipes) as child:  # type: ignore[call-overload]
+            assert child.stdout.readline() == b"so\n"
+            process = Process(child.pid)
+            assert "Evil" not in process.status()
+            assert f"A=1{newline}2" in process.read("environ").split("\0")
+            child.stdin.close()
+
+
+ID, OTHER = "a1" * 32, "b2" * 32
+
+
+@pytest.mark.parametrize(
+    ("path", "own", "found"),
+    [
+        (f"/docker/{ID}", "/", ID),
+        (f"/system.slice/docker-{ID}.scope", "/init.scope", ID),
+        (f"/machine.slice/libpod-{ID}.scope/container", "/", ID),
+        (f"/kubepods/besteffort/pod12-34/{ID}", "/", ID),
+        (f"/docker/{ID}/docker/{OTHER}", "/", ID),
+        (f"/docker/{ID}/{OTHER}", "/", ID),
+        (f"/docker/{ID}/docker/{OTHER}", f"/docker/{ID}", OTHER),
+        (f"/docker/{ID}", f"/docker/{ID}", ""),
+        ("/user.slice", "/", ""),
+        (f"/docker/{ID[:-1]}x", "/", ""),
+    ],
+)
+def test_container_of_a_process(path: str, own: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its cgroup: the one that this machine's engine made, whatever was made and named inside of it."""
+
+    def cgroups(process: Process) -> list[tuple[str, str]]:
+        return [("", own if process.pid == os.getpid() else path)]
+
+    monkeypatch.setattr(Process, "cgroups", cgroups)
+    assert host_container(1) == found
+
+
 def test_sessions_end_with_all_that_are_in_them() -> None:
     """Those that ignore HUP and TERM too."""
     script = "trap '' HUP TERM; sleep 1000 & sleep 1000 & echo; wait; sleep 1000"
@@ -211,6 +305,20 @@ def test_terminal_is_raw_and_then_as_before() -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_nothing_but_a_ptmx_is_opened_for_a_terminal(tmp_path: Path) -> None:
+    """What else stands at its path in a container is looked at, no more: to open a device sets it going."""
+    os.mkfifo(tmp_path / "ptmx")
+    flags = []
+
+    def open_inside(path: str, how: int) -> int:
+        flags.append(how)
+        return os.open(tmp_path / "ptmx", how)
+
+    with pytest.raises(OSError, match="No such device"):
+        terminals.new_pty(open_inside, Size(80, 24))
+    assert len(flags) == 1 and flags[0] & os.O_PATH
 
 
 def test_files_of_a_root_are_files() -> None:

@@ -71,6 +71,13 @@ def test_the_exit_code_is_the_command_s(shell: list[bytes]) -> None:
     assert b"no such'place" in _run(shell, compose([b"true"], "/no such'place", [])).stderr
 
 
+def test_a_directory_can_not_drive_a_terminal(shell: list[bytes]) -> None:
+    """One that can't be entered is named in characters that can be shown; one that can be is entered by its bytes."""
+    done = _run(shell, compose([b"true"], "/\x1b[2J\x07\udcff\nż%s", []))
+    assert (done.returncode, done.stdout) == (126, b"")
+    assert done.stderr.decode() == "dockshell: the directory /\\x1b[2J\\x07\\udcff\\nż%s cannot be entered\n"
+
+
 def test_a_first_word_with_an_equals_sign_is_a_command(shell: list[bytes], tmp_path: Path) -> None:
     """Neither env nor a shell takes it for a variable."""
     (tmp_path / "a=b").write_text("#!/bin/sh\necho ran $1\n")

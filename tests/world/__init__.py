@@ -7,6 +7,8 @@ what is in each), and removes it all at the end. A run that was killed is cleane
 - Docker: the engine that answers at DOCKER_HOST or the default socket; else, as root, a dockerd of the tests' own
   (own_docker.py).
 - Podman: as root a `podman system service` of the tests' own (own_podman.py).
+- Rootless Podman: as root the same of a person without it (own_rootless_podman.py).
+- Docker 26, on cgroup v2: as root, in a Debian of its own (own_docker26.py).
 
 In a test: the fixtures `engine` (each of the two), `docker`, `podman` (conftest.py) give a `Peer` (peer.py)."""
 
@@ -18,7 +20,9 @@ from collections.abc import Callable
 
 from tests.world.daemon import Daemon, answers
 from tests.world.own_docker import start_docker
+from tests.world.own_docker26 import start_docker26
 from tests.world.own_podman import podman_command, podman_environment, start_podman
+from tests.world.own_rootless_podman import rootless_environment, start_rootless_podman
 from tests.world.peer import Peer
 from tests.world.scratch import make_scratch, remove_scratch
 from tests.world.unavailable import Unavailable
@@ -27,7 +31,7 @@ __all__ = ["Peer", "Unavailable", "World"]
 
 
 class World:
-    """Both engines. `with World() as world:` works without pytest too: then Unavailable says what the machine lacks."""
+    """The engines. `with World() as world:` works without pytest too: then Unavailable says what the machine lacks."""
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
         self._say = say
@@ -47,9 +51,21 @@ class World:
         return self._peer("docker", self._start_docker)
 
     @property
+    def docker26(self) -> Peer:
+        """A newer Docker, on cgroup v2. Raises Unavailable where none can be had, RuntimeError where it does not
+        start."""
+        return self._peer("docker26", self._start_docker26)
+
+    @property
     def podman(self) -> Peer:
         """Podman. Raises Unavailable where none can be had, RuntimeError where it does not start."""
         return self._peer("podman", self._start_podman)
+
+    @property
+    def rootless_podman(self) -> Peer:
+        """Podman of a person without root, the one that own_rootless_podman.USER is. Raises Unavailable where none can
+        be had, RuntimeError where it does not start."""
+        return self._peer("rootless-podman", self._start_rootless_podman)
 
     @property
     def peers(self) -> list[Peer]:
@@ -111,6 +127,13 @@ class World:
             url = daemon.url
         return Peer("docker", url, [client, "-H", url], {}, self.scratch, self._say)
 
+    def _start_docker26(self) -> Peer:
+        client = self.need_program("docker")
+        self.need_root()
+        daemon = start_docker26(self.scratch, self._say)
+        self._daemons.append(daemon)
+        return Peer("docker26", daemon.url, [client, "-H", daemon.url], {}, self.scratch, self._say)
+
     def _start_podman(self) -> Peer:
         self.need_program("podman")
         self.need_root()
@@ -124,6 +147,15 @@ class World:
             self.scratch,
             self._say,
         )
+
+    def _start_rootless_podman(self) -> Peer:
+        self.need_root()
+        client = self.need_program("podman")
+        self.need_program("newuidmap")
+        daemon = start_rootless_podman(self.scratch)
+        self._daemons.append(daemon)
+        cli = [client, "--remote", "--url", daemon.url]
+        return Peer("rootless-podman", daemon.url, cli, rootless_environment(self.scratch), self.scratch, self._say)
 
     @property
     def scratch(self) -> str:

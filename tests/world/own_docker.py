@@ -10,15 +10,17 @@ from tests.world.daemon import Daemon
 from tests.world.scratch import new_bridge
 
 
-def start_docker(scratch: str) -> Daemon:
-    """Starts dockerd as root. Raises RuntimeError with its log's tail where that fails."""
+def start_docker(scratch: str, network: bool = True) -> Daemon:
+    """Starts dockerd as root; without a network its containers have none but their own loopback, or the host's. Raises
+    RuntimeError with its log's tail where that fails."""
     directory = os.path.join(scratch, "docker")
     os.makedirs(directory, exist_ok=True)
     config = os.path.join(directory, "daemon.json")
     with open(config, "w", encoding="ascii") as file:
         file.write("{}")
-    bridge = f"dshd{os.getpid()}"
-    new_bridge(scratch, bridge)
+    bridge = f"dshd{os.getpid()}" if network else "none"
+    if network:
+        new_bridge(scratch, bridge)
     return Daemon(
         [
             "dockerd", "--config-file", config, "--host", f"unix://{directory}/engine.sock",

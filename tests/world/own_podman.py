@@ -37,7 +37,7 @@ def start_podman(scratch: str) -> Daemon:
     directory = os.path.join(scratch, "podman")
     os.makedirs(f"{directory}/networks", exist_ok=True)
     with open(f"{directory}/containers.conf", "w", encoding="ascii") as file:
-        file.write(f"[containers]\ndefault_ulimits = {json.dumps(_limits())}\n")
+        file.write(f"[containers]\ndefault_ulimits = {json.dumps(default_limits())}\n")
         file.write('[network]\nnetwork_backend = "netavark"\n')
     bridge = f"dshp{os.getpid()}"
     address = new_bridge(scratch, bridge)
@@ -61,7 +61,7 @@ def remove_containers(scratch: str) -> None:
     )
 
 
-def _limits() -> list[str]:
+def default_limits() -> list[str]:
     """The most that this process may give: its own hard limits. Podman itself first lowers its number of processes to
     pid_max."""
     with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:

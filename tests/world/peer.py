@@ -18,8 +18,8 @@ _numbers = itertools.count(1)
 
 
 class Peer:
-    """name: `docker` or `podman`. url: its socket, as DOCKER_HOST wants it. cli: the words before those of its own
-    command. env: what that command needs on top of the environment."""
+    """name: `docker` or `podman`, or another with one of these in it. url: its socket, as DOCKER_HOST wants it. cli:
+    the words before those of its own command. env: what that command needs on top of the environment."""
 
     def __init__(
         self, name: str, url: str, cli: Sequence[str], env: Mapping[str, str], scratch: str, say: Callable[[str], None]
@@ -143,7 +143,7 @@ class Peer:
         """Removes the containers that run() started, from the first-th on; not the shared ones."""
         doomed, self._containers = self._containers[first:], self._containers[:first]
         if doomed:
-            at_once = ("--time", "0") if self.name == "podman" else ()
+            at_once = ("--time", "0") if "podman" in self.name else ()
             self.sh("rm", "--force", "--volumes", *at_once, *doomed, check=False)
 
     @property

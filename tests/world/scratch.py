@@ -46,7 +46,7 @@ def remove_scratch(path: str) -> None:
         subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
     for bridge in _bridges(path):
         ip("link", "del", bridge, check=False)
-    for container in glob.glob(os.path.join(path, "docker", "data", "containers", "*")):
+    for container in glob.glob(os.path.join(path, "docker*", "data", "containers", "*")):
         for cgroup in glob.glob(f"/sys/fs/cgroup/**/{os.path.basename(container)}", recursive=True):
             with contextlib.suppress(OSError):
                 os.rmdir(cgroup)
@@ -62,14 +62,20 @@ def ip(*words: str, check: bool = True) -> None:
 def new_bridge(scratch: str, name: str) -> str:
     """Makes a network bridge in a private /24 that is still free, notes it in the scratch directory, and returns the
     address it got."""
-    with open("/proc/net/route", encoding="ascii") as file:
-        used = {int(line.split()[1], 16).to_bytes(4, "little")[:3] for line in file.read().splitlines()[1:]}
-    third = next(n for n in ((os.getpid() + i) % 250 for i in range(250)) if bytes((172, 29, n)) not in used)
+    prefix = free_subnet(29)
     note_bridge(scratch, name)
     ip("link", "add", name, "type", "bridge")
-    ip("addr", "add", f"172.29.{third}.1/24", "dev", name)
+    ip("addr", "add", f"{prefix}.1/24", "dev", name)
     ip("link", "set", name, "up")
-    return f"172.29.{third}.1"
+    return f"{prefix}.1"
+
+
+def free_subnet(second: int) -> str:
+    """The first three numbers of a /24 below 172.SECOND that this machine has no route to."""
+    with open("/proc/net/route", encoding="ascii") as file:
+        used = {int(line.split()[1], 16).to_bytes(4, "little")[:3] for line in file.read().splitlines()[1:]}
+    third = next(n for n in ((os.getpid() + i) % 250 for i in range(250)) if bytes((172, second, n)) not in used)
+    return f"172.{second}.{third}"
 
 
 def note_bridge(scratch: str, name: str) -> None:
@@ -104,18 +110,23 @@ def _end_processes(path: str) -> None:
 
 
 def _family(path: str) -> list[int]:
-    """Engines and shims with a path in this directory among their words, and everything below them (containers)."""
+    """Engines and shims with a path in this directory among their words or in their environment, and everything below
+    them (containers)."""
     parents, found = {}, []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 words = file.read()
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = file.read()
             with open(f"/proc/{pid}/stat", "rb") as file:
                 state, parent = file.read().rpartition(b")")[2].split()[:2]
             if state == b"Z":
                 continue
             parents[pid] = int(parent)
-            if path.encode() + b"/" in words and os.path.basename(words.split(b"\0")[0]).startswith(_ENGINES):
+            if path.encode() + b"/" in words + environment and os.path.basename(words.split(b"\0")[0]).startswith(
+                _ENGINES
+            ):
                 found.append(pid)
     grown = True
     while grown:

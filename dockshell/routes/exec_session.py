@@ -1,0 +1,190 @@
+"""A command that the engine runs, as a Session over the connection that its exec took over."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic, sleep
+
+from dockshell.errors import EngineError, SessionLost, printable
+from dockshell.linux.terminals import END_OF_INPUT
+from dockshell.routes.frames import Frames
+from dockshell.session import Undeliverable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from dockshell.engines import Stream
+    from dockshell.linux.guardian import Guardian
+    from dockshell.model import Size
+    from dockshell.routes.exec import Attempt
+
+__all__ = ["ExecSession"]
+
+_NEVER_BEGAN = (125, 126, 127)  # the codes that engines note of a command that could not be started
+_SHUT_WR = 1
+_MOMENT = 1.0  # seconds for the engine to note what it has just done
+_CHUNK = 1 << 18
+_UNREACHABLE = "the command's process isn't ours to signal, and there is no /bin/sh inside that could"
+
+
+class ExecSession:
+    """The `Session` of one exec."""
+
+    def __init__(self, attempt: Attempt, exec_id: str, stream: Stream, guardian: Guardian) -> None:
+        self._attempt = attempt
+        self._guardian = guardian
+        self._ready: tuple[int, ...] = (stream.fileno(), guardian.control.fileno())
+        self._api = attempt.api
+        self._id = exec_id
+        self._stream = stream
+        self._frames = None if attempt.command.terminal else Frames()
+        self._begun = False  # is it known to have started?
+        self._failure: bytes | None = None  # what the engine says instead of output, where it didn't
+        self._ended = False
+        self._over = False  # is the command known to have ended?
+        self._last: dict[str, Any] = {}
+        self._accepting = attempt.command.input
+
+    def settle(self, size: Size) -> None:
+        """Gives the new terminal its size before any input gets there. The engine refuses for as long as the command
+        hasn't quite started."""
+        for _ in range(200):
+            try:
+                self._api.exec_resize(self._id, size)
+                return
+            except EngineError:
+                if not self._api.exec_inspect(self._id).get("Running"):
+                    return
+                os.sched_yield()
+
+    @property
+    def ready(self) -> Sequence[int]:
+        return () if self._ended else self._ready
+
+    def receive(self, descriptor: int) -> list[tuple[int, bytes]]:
+        if descriptor != self._stream.fileno():
+            return self._undelivered()
+        try:
+            data = self._stream.recv(_CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            # Podman resets the connection where the command ended before it read all of its input.
+            if not isinstance(error, ConnectionResetError) or self._facts().get("Running"):
+                raise SessionLost(
+                    f"the connection to the engine broke ({error.strerror}): is it still running?"
+                ) from error
+            data = b""
+        if not data:
+            return self._finish()
+        if not self._begun:
+            self._look(data)
+        if self._failure is not None:
+            self._failure += data
+            return []
+        return self._frames.feed(data) if self._frames else [(1, data)]
+
+    def _undelivered(self) -> list[tuple[int, bytes]]:
+        number = self._guardian.failed()
+        if number:
+            raise Undeliverable(number, _UNREACHABLE)
+        self._ready = self._ready[:1]  # somebody ended the guardian
+        return []
+
+    def _look(self, data: bytes) -> None:
+        """Is the first output the command's? Where an exec can't start, Docker sends its own words as if they were."""
+        facts = self._facts()
+        self._begun = True
+        if not facts.get("Running") and not facts.get("Pid") and facts.get("ExitCode") in _NEVER_BEGAN:
+            self._failure = b""
+
+    def _finish(self) -> list[tuple[int, bytes]]:
+        """The end of output → what was held back of it, where it turns out to be the command's after all."""
+        self._ended = True
+        if not self._begun and self._api.server() != "podman":  # Podman always has something to say
+            facts = self._facts()
+            if not facts.get("Pid") and facts.get("ExitCode") in _NEVER_BEGAN:
+                self._failure = b""
+        held = []
+        if self._failure is not None:
+            held = self._frames.feed(self._failure) if self._frames else [(1, self._failure)]
+            # Podman tells no number of a command that has ended, so with a code of its own it looks the same.
+            if self._api.server() != "podman" or not self._attempt.startable():
+                text = b"".join(data for _, data in held).decode("utf-8", "replace").strip()
+                self._dismiss()
+                raise self._attempt.why(EngineError(printable(text) or "the engine did not say why"))
+        if self._frames and not self._frames.whole:
+            raise SessionLost("the connection to the engine broke in the middle of output: is it still running?")
+        return held
+
+    def _facts(self) -> dict[str, Any]:
+        """What the engine says of it now; of one that has ended it says the same for ever."""
+        facts = self._last or self._api.exec_inspect(self._id)
+        if self._ended and not facts.get("Running") and facts.get("ExitCode") is not None:
+            self._last = facts
+        return facts
+
+    @property
+    def input(self) -> int | None:
+        return self._stream.fileno() if self._accepting and not self._ended else None
+
+    def send(self, data: bytes) -> int:
+        try:
+            return self._stream.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._accepting = False
+            return len(data)
+
+    def end_input(self) -> None:
+        if not self._frames:
+            self.send(END_OF_INPUT)
+        elif self._accepting:
+            self._accepting = False
+            try:
+                self._stream.shutdown(_SHUT_WR)
+            except OSError:
+                pass  # the command has ended, and the connection with it
+
+    def resize(self, size: Size) -> None:
+        if not self._ended and not self._frames:
+            try:
+                self._api.exec_resize(self._id, size)
+            except EngineError:
+                pass  # a command that has just ended has no terminal
+
+    def signal(self, number: int) -> bool:
+        return self._ended or self._guardian.signal(number)
+
+    def unkept(self) -> str:
+        return (
+            ""
+            if self._attempt.reachable()
+            else f"exec: {_UNREACHABLE}: it gets no signals, and outlives a KILL of ours"
+        )
+
+    def _dismiss(self) -> None:
+        self._over = True
+        self._guardian.dismiss()
+
+    def wait(self) -> int:
+        # The engine ends the output a moment before it notes the exit code.
+        give_up = monotonic() + _MOMENT
+        while True:
+            facts = self._facts()
+            code = facts.get("ExitCode")
+            if not facts.get("Running") and isinstance(code, int):
+                self._dismiss()
+                return code & 0xFF if code >= 0 else 137
+            if monotonic() > give_up:
+                break
+            sleep(0.001)
+        raise SessionLost("the engine tells no exit code of the command: is the container still running?")
+
+    def close(self) -> None:
+        self._stream.close()
+        if not self._over:  # else it ends by itself, sooner than we
+            self._guardian.close()

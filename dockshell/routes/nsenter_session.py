@@ -1,0 +1,262 @@
+"""A command that the nsenter route started: how, and its ends that are ours."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from dockshell.environment import prepare
+from dockshell.errors import CannotExecute, CommandNotFound, DockshellError, SessionLost, printable
+from dockshell.linux import terminals
+from dockshell.linux.credentials import Capabilities
+from dockshell.linux.descriptors import widened
+from dockshell.linux.entrance import Entrance, Failure
+from dockshell.linux.keeper import Kept, Placement, keep
+from dockshell.linux.namespaces import user_of
+from dockshell.linux.rootfs import RootFiles
+from dockshell.linux.signals import hold, release
+from dockshell.session import Ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dockshell.environment import Start
+    from dockshell.model import Command, Container, Size
+    from dockshell.routes.nsenter_facts import Facts
+    from dockshell.session import Session
+
+__all__ = ["NsenterSession", "start"]
+
+
+def start(facts: Facts, container: Container, command: Command) -> Session:
+    """Starts the command in there. Raises DockshellError."""
+    initial = facts.process.read("environ").split("\0") if command.environment_from == "init" else None
+    how = prepare(container, command, facts.files, initial)
+    ends = _Ends(facts.files, command)
+    try:
+        if ends.pty and "user" in facts.namespaces and not facts.joins_user:
+            # It is ours now. Who has no number in a user namespace can't be relieved of anything by those in there.
+            os.fchown(ends.theirs[0], user_of(facts.process.read("uid_map")), -1)
+        entrance = _entrance(facts, how, command, container.umask, ends)
+        placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
+        # With stdout of our own the command can be heard before the relay listens: it must not miss a signal then.
+        hold()
+        kept, failure = keep(entrance, placement)
+    except BaseException:
+        release()
+        ends.close()
+        raise
+    finally:
+        ends.close_theirs()
+        facts.namespaces.close()
+    if failure is not None:
+        release()
+        ends.close()
+        raise _error(failure, container)
+    return NsenterSession(kept, ends) if kept else Ended()
+
+
+def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _Ends) -> Entrance:
+    capabilities = facts.capabilities
+    if command.privileged:
+        everything = (2 << facts.last_capability) - 1
+        if "user" not in facts.namespaces:
+            everything &= facts.own  # where root itself lacks one there is no giving it
+        capabilities = Capabilities(everything, capabilities.inheritable, capabilities.ambient)
+    shell = start.shell
+    return Entrance(
+        namespaces=facts.namespaces,
+        stdio=ends.theirs,
+        pty=ends.pty,
+        uid=start.identity.uid,
+        gid=start.identity.gid,
+        groups=start.identity.groups if facts.sets_groups else None,
+        capabilities=capabilities,
+        last_capability=facts.last_capability,
+        no_new_privileges=facts.no_new_privileges,
+        filter=facts.filter,
+        label="" if command.privileged else facts.label,
+        limits=facts.limits,
+        umask=umask,
+        program=shell,
+        # A dash in front of its name tells a shell that it is a login shell: login(1).
+        argv=(b"-" + os.path.basename(shell).encode(),) if shell else start.argv,
+        environment={
+            name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+            for name, value in start.environment
+        },
+        directories=start.directories,
+        guarded=not command.detach,
+    )
+
+
+def _error(failure: Failure, container: Container) -> DockshellError:
+    subject, name, reason = printable(failure.subject), printable(container.name), os.strerror(failure.number)
+    if failure.step == "execute" and failure.number in (2, 20):
+        return CommandNotFound(
+            f"{subject} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
+        )
+    if failure.step == "execute":
+        return CannotExecute(f"{subject} can't be executed in {name}: {reason}")
+    if failure.step == "directory":
+        return CannotExecute(f"{subject} can't be the directory to start in, in {name}: {reason}; name another with -w")
+    return SessionLost(f"could not enter {name} ({failure.step}: {subject}): try --via exec")
+
+
+class _Ends:
+    """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each. A pipe of the caller's own may
+    go in as it is. Nothing else of his may: a file or a terminal could be opened anew, or typed into, through the
+    descriptor."""
+
+    def __init__(self, files: RootFiles, command: Command) -> None:
+        self.pty = command.terminal is not None
+        self.input = -1
+        self.outputs: dict[int, int] = {}
+        self._made: list[int] = []
+        if command.terminal is not None:
+            try:
+                master, peer = terminals.new_pty(files.open, command.terminal)
+            except OSError as error:
+                raise CannotExecute(
+                    f"the container has no terminals to give ({error.strerror} at /dev/pts): use -T"
+                ) from None
+            self.input, self.outputs, self.theirs = master, {master: 1}, (peer, peer, peer)
+            self._made = [peer]
+            return
+        self.theirs = (self._stdin(command), self._output(1, command), self._output(2, command))
+
+    def _stdin(self, command: Command) -> int:
+        if command.detach or not command.input:
+            return self._nothing()
+        if command.share and _harmless(0):
+            return widened(0)
+        theirs, self.input = os.pipe()
+        os.set_blocking(self.input, False)
+        self._made.append(theirs)
+        return theirs
+
+    def _output(self, number: int, command: Command) -> int:
+        if command.detach:
+            return self._nothing()
+        if command.share and _harmless(number):
+            return widened(number)
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        self.outputs[ours] = number
+        self._made.append(theirs)
+        return theirs
+
+    def _nothing(self) -> int:
+        """/dev/null of our own, for the container may have none."""
+        self._made.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        return self._made[-1]
+
+    def close_theirs(self) -> None:
+        """Closes the command's ends, which it has by now."""
+        while self._made:
+            os.close(self._made.pop())
+
+    def end_input(self) -> None:
+        if self.input >= 0 and not self.pty:
+            os.close(self.input)
+        self.input = -1
+
+    def close(self) -> None:
+        self.close_theirs()
+        self.end_input()
+        while self.outputs:
+            os.close(self.outputs.popitem()[0])
+
+
+def _harmless(descriptor: int) -> bool:
+    """Is it a pipe, or the null device? What a container can do with one of these it could do anyway."""
+    facts = os.fstat(descriptor)
+    return stat.S_ISFIFO(facts.st_mode) or (stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3))
+
+
+class NsenterSession:
+    """The `Session` of a kept command."""
+
+    def __init__(self, kept: Kept, ends: _Ends) -> None:
+        self._kept = kept
+        self._ends = ends
+        self._code: int | None = None
+        self._master = ends.input if ends.pty else -1
+
+    @property
+    def ready(self) -> Sequence[int]:
+        if self._code is None:
+            return (*self._ends.outputs, self._kept.control.fileno())
+        return tuple(self._ends.outputs)
+
+    def receive(self, descriptor: int) -> list[tuple[int, bytes]]:
+        stream = self._ends.outputs.get(descriptor)
+        if stream is not None:
+            data = _read(descriptor)
+            if data:
+                return [(stream, data)]
+            if data is not None:
+                self._drop(descriptor)
+            return []
+        self._code = self._kept.status()
+        # What it wrote before its end arrives; what others write who hold its pipes (a daemon it started) is no longer
+        # ours to wait for.
+        rest = []
+        for ours, number in list(self._ends.outputs.items()):
+            while data := _read(ours):
+                rest.append((number, data))
+            self._drop(ours)
+        return rest
+
+    @property
+    def input(self) -> int | None:
+        return self._ends.input if self._ends.input >= 0 and self._code is None else None
+
+    def send(self, data: bytes) -> int:
+        try:
+            return os.write(self._ends.input, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._ends.end_input()
+            return len(data)
+
+    def end_input(self) -> None:
+        if self._ends.pty:
+            self.send(terminals.END_OF_INPUT)
+        else:
+            self._ends.end_input()
+
+    def resize(self, size: Size) -> None:
+        if self._master >= 0 and self._code is None:
+            terminals.resize(self._master, size)
+
+    def signal(self, number: int) -> bool:
+        return self._code is not None or self._kept.signal(number)
+
+    def unkept(self) -> str:
+        return ""
+
+    def wait(self) -> int:
+        return 137 if self._code is None else self._code
+
+    def close(self) -> None:
+        self._kept.close()
+        self._ends.close()
+
+    def _drop(self, descriptor: int) -> None:
+        del self._ends.outputs[descriptor]
+        if descriptor == self._master:
+            self._ends.input = self._master = -1
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """What can be read without waiting: nothing at its end, None where there is only nothing yet."""
+    try:
+        return os.read(descriptor, 1 << 16)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""  # a pty whose other end was closed says EIO

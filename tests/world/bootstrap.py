@@ -1,0 +1,96 @@
+"""Whole Debian systems as tars: debootstrap's work, cached.
+
+The cache is ${XDG_CACHE_HOME:-~/.cache}/dockshell-tests; a tar there is named after a hash of its recipe."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+
+from tests.world.unavailable import Unavailable
+
+
+def debian_tar(suite: str, include: str, finish: str, scratch: str, say: Callable[[str], None]) -> str:
+    """The path of a tar of a Debian, made first where the cache lacks it. Raises Unavailable where it can't be made
+    here.
+
+    suite: `trixie`, or empty for this machine's own release; include: packages, with commas between; finish: a script
+    that is run in it at last."""
+    suite = suite or _own_suite()
+    key = hashlib.sha256("\n".join((suite, os.uname().machine, include, finish)).encode()).hexdigest()[:16]
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dockshell-tests")
+    path = os.path.join(cache, f"debian-{key}.tar")
+    if os.path.exists(path):
+        return path
+    if os.geteuid() != 0 or not shutil.which("debootstrap") or not shutil.which("apt-get"):
+        raise Unavailable("making a Debian needs root and debootstrap on Debian or Ubuntu")
+    os.makedirs(cache, exist_ok=True)
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same one
+        if not os.path.exists(path):
+            say(f"debootstrap makes a Debian {suite} (a minute, once: it is cached)")
+            root = os.path.join(scratch, f"debian-{key}")
+            try:
+                _bootstrap(suite, include, finish, root)
+                leave = ["--exclude=./dev/*", "--exclude=./proc/*"]
+                _run(["tar", "--numeric-owner", "--sort=name", *leave, "-C", root, "-cf", f"{path}.partial", "."])
+                os.replace(f"{path}.partial", path)
+            finally:
+                shutil.rmtree(root, ignore_errors=True)
+    return path
+
+
+def unpack(tar: str, directory: str) -> None:
+    """Makes the directory, with the tar's files in it."""
+    os.makedirs(directory)
+    _run(["tar", "--numeric-owner", "-C", directory, "-xpf", tar])
+
+
+def _release(key: str) -> str:
+    """What os-release(5) says of this machine; empty where it says nothing."""
+    try:
+        return platform.freedesktop_os_release().get(key, "")
+    except OSError:
+        return ""
+
+
+def _own_suite() -> str:
+    return _release("VERSION_CODENAME")
+
+
+def _bootstrap(suite: str, include: str, finish: str, root: str) -> None:
+    """debootstrap in a mount namespace of its own: what it mounts goes with it, even when it is killed."""
+    mirror, components = _mirror(suite)
+    alone = ["unshare", "--mount", "--propagation", "private"]
+    options = ["--variant=minbase", f"--include={include}", f"--components={','.join(components)}"]
+    _run([*alone, "debootstrap", *options, suite, root, mirror])
+    _run(["chroot", root, "/bin/sh", "-e"], finish.encode())
+
+
+def _mirror(suite: str) -> tuple[str, list[str]]:
+    """The mirror and the components of the suite as this machine's apt has them configured (apt-get(8), indextargets).
+    A Debian's mirror has the other suites of Debian too."""
+    listing = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
+    lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    known = suite if suite == _own_suite() or _release("ID") != "debian" else _own_suite()
+    targets = [line.split() for line in lines]
+    sites = [
+        (site, component)
+        for site, release, component in targets
+        if release == known and component in ("main", "universe")
+    ]
+    if not sites:
+        raise Unavailable(f"apt is configured with no mirror of {suite}, which debootstrap needs")
+    mirror = sites[0][0]
+    return mirror, sorted({component for site, component in sites if site == mirror})
+
+
+def _run(argv: list[str], stdin: bytes = b"") -> None:
+    done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]} failed with {done.returncode}:\n" + done.stdout.decode(errors="replace")[-2000:])
