@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -25,6 +26,7 @@ from dockshell.engines.sdk import SdkApi
 from dockshell.errors import DockshellError, EngineError
 from dockshell.linux import mounts
 from tests.conftest import COMMAND
+from tests.contract.watching import until
 from tests.world import Peer, World
 
 Dockshell = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -258,14 +260,20 @@ def of_process(pid: int, name: str) -> bytes:
         return file.read()
 
 
+def open_in(pid: int) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):  # one that is closed between the list and the look
+        return [os.readlink(f"/proc/{pid}/fd/{number}").partition(":")[0] for number in os.listdir(f"/proc/{pid}/fd")]
+    return []
+
+
 def test_process_1_holds_nothing_of_the_callers(first: int) -> None:
     """The sandbox's process 1 shows a name and an environment of its own and no file of the caller's."""
     assert of_process(first, "comm") == b"sandbox\n"
     assert of_process(first, "cmdline").strip(b"\0") == b"sandbox"
     names = {text.partition(b"=")[0] for text in of_process(first, "environ").split(b"\0") if text}
     assert names == {b"PATH", b"HOME", b"HOSTNAME"}
-    files = [os.readlink(f"/proc/{first}/fd/{number}") for number in os.listdir(f"/proc/{first}/fd")]
-    assert sorted(file.partition(":")[0] for file in files) == ["/dev/null"] * 3 + ["pipe"]
+    # The pipe by which it said that it is ready is closed just after that.
+    until(lambda: sorted(open_in(first)) == ["/dev/null"] * 3 + ["pipe"], 5)
 
 
 def test_the_sandbox_confines(first: int) -> None:

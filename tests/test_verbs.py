@@ -99,12 +99,14 @@ def test_ls_shows_what_runs(engine: Peer, dockshell: Run) -> None:
     """`dockshell ls` has a row for each running container, newest first: name, id, image, state, age, addresses."""
     first, second, ended = engine.run("busybox"), engine.run("busybox"), engine.run("busybox", "true")
     engine.sh("wait", ended)
+    quick = [engine.run("busybox") for _ in range(4)]
     heading, *rows = _said(dockshell("ls", engine=engine)).splitlines()
     assert heading.split() == ["NAME", "ID", "IMAGE", "STATE", "AGE", "ADDRESSES"]
     shown = [row.split() for row in rows]
     names = [row[0] for row in shown]
     assert ended not in names
     assert names.index(second) < names.index(first)
+    assert [name for name in names if name in quick] == quick[::-1], "those of the same second too"
     name, id, image, state, age, *addresses = shown[names.index(first)]
     facts = engine.inspect(name)
     assert id == facts["Id"][:12]

@@ -56,7 +56,7 @@ class DockerEngine:
         return [self._inspect(each.id) for each in fitting] if len(fitting) == 1 else fitting
 
     def all(self) -> list[Container]:
-        listed = [from_listing(each, self) for each in self.api.containers(everything=True)]
+        listed = [from_listing(each, self) for each in self.api.containers(everything=True, limit=_ANY_NUMBER)]
         return sorted(listed, key=lambda each: each.created, reverse=True)
 
     def newest(self) -> Container | None:
@@ -156,6 +156,9 @@ def from_listing(facts: Any, engine: DockerEngine) -> Container:
 _NONSENSE = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 _MOST_PIDS = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
 _LATEST = 1 << 62
+# Podman puts its listing in order only where it is given a limit; else those of the same second, which is all that the
+# listing tells of a container's age, come in any order.
+_ANY_NUMBER = (1 << 31) - 1
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,8 @@ _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _WALL = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _INSTRUCTION = 8  # bytes of a struct sock_filter
-_PATIENCE = 1.0  # seconds for the process to stop; one that sleeps uninterruptibly doesn't
+_PATIENCE = 5.0  # seconds for the process to stop: it has to be given a processor for that
+_ASLEEP = 1.0  # seconds for one that sleeps uninterruptibly, which may do so for ever
 _TURN = 5.0  # seconds for another like us, who looks at the same process, to be done: it has one tracer at a time
 _PAUSE = 0.005  # seconds at the most between two tries
 _DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed
@@ -52,7 +53,7 @@ def install(program: bytes) -> None:
 
 def _seize(pid: int) -> None:
     """Becomes the tracer of the process, after those that are before us, of whom there may be hundreds."""
-    pause, tracer, since = 0.0002, b"", monotonic()
+    pause, tracer, since = 0.0002, b"0", monotonic()
     while True:
         try:
             _ptrace(_SEIZE, pid)
@@ -60,19 +61,19 @@ def _seize(pid: int) -> None:
         except PermissionError:
             # One before us may have let go between our try and this look, so only many looks tell that it is nobody
             # else, but the kernel that turns us down.
-            seen = _tracer(pid)
+            seen = _told(pid, b"TracerPid")
             if seen != tracer:
                 tracer, since = seen, monotonic()
-            elif monotonic() - since > (_TURN if tracer else _DOUBT):
+            elif monotonic() - since > (_DOUBT if tracer == b"0" else _TURN):
                 raise
             sleep(pause)
             pause = min(pause * 1.5, _PAUSE)
 
 
-def _tracer(pid: int) -> bytes:
-    """The number of its tracer, empty for none: proc_pid_status(5)."""
+def _told(pid: int, name: bytes) -> bytes:
+    """What /proc/PID/status tells by that name: proc_pid_status(5)."""
     with open(f"/proc/{pid}/status", "rb") as file:
-        return file.read().partition(b"\nTracerPid:\t")[2].partition(b"\n")[0].removeprefix(b"0")
+        return file.read().partition(b"\n" + name + b":\t")[2].partition(b"\n")[0]
 
 
 def _ptrace(request: int, pid: int, data: int = 0) -> int:
@@ -80,9 +81,10 @@ def _ptrace(request: int, pid: int, data: int = 0) -> int:
 
 
 def _await_stop(pid: int) -> None:
-    give_up = monotonic() + _PATIENCE
+    since = monotonic()
     while os.waitpid(pid, os.WNOHANG | _WALL)[0] == 0:
-        if monotonic() > give_up:
+        waited = monotonic() - since
+        if waited > _PATIENCE or (waited > _ASLEEP and _told(pid, b"State").startswith(b"D")):
             raise TimeoutError(110, "the container's first process can't be stopped to read its seccomp filter")
         sleep(0.0001)
 
