@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from tests.conftest import COMMAND
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, processes, unique, until
 from tests.world import Peer, World
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -278,9 +278,7 @@ def test_who_lies_in_wait_gets_nothing(engine: Peer, environment: dict[str, str]
             for _ in range(100):
                 subprocess.run([*COMMAND, "exec", "--via", "nsenter", name, "true"], env=env, check=True)
         finally:
-            for pid in processes(word):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+            end_all(word, signal.SIGTERM)
         assert racer.stdout.read() == b""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.contract.watching import processes, unique
+from tests.contract.watching import end_all, unique
 from tests.world import Peer, World
 from tests.world.person import Person, let_in, person
 
@@ -89,5 +89,4 @@ def test_what_cannot_be_promised_is_said(member: Person, docker: Peer) -> None:
             assert said[-2].endswith("no /bin/sh inside that could: it gets no signals, and outlives a KILL of ours")
             assert said[-1].startswith("dockshell: signal 15: ") and "no /bin/sh inside" in said[-1]
         finally:
-            for pid in processes(number):
-                os.kill(pid, signal.SIGKILL)
+            end_all(number)

@@ -6,8 +6,7 @@ import os
 
 __all__ = ["close_all_but", "let_go", "widened"]
 
-_WIDE = 1 << 20
-
+_WIDE = 1 << 20  # bytes: what a pipe may hold at most, for whoever isn't root: pipe(7)
 _MOST = 1 << 20  # what fs.nr_open allows, proc_sys_fs(5); one close_range(2) from Linux 5.9 on
 
 

@@ -19,6 +19,7 @@ import pytest
 from dockshell.options import Arguments, parse
 from tests.contract.cell import KIND, Cell
 from tests.contract.exceptions import EXCEPTIONS
+from tests.world.bounds import within
 
 __all__ = ["NOT_COMPARABLE", "PEERS", "versions"]
 
@@ -222,16 +223,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         if not each.run and test == _name(pyfuncitem) and parameters in pyfuncitem.name:
             assert not each.covers(*(_cell(pyfuncitem) or ("", ""))), each.reason
 
-    def end(*_: object) -> None:
-        raise TooLongError(f"it took longer than {_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(_SECONDS)
-    try:
+    with within(_SECONDS, TooLongError):
         return (yield)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)

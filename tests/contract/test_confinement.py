@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import os
@@ -15,7 +14,7 @@ import pytest
 
 from dockshell.linux.seccomp import program_of
 from tests.contract.cell import SANDBOX, Cell, direct
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, processes, unique, until
 from tests.impostor import Impostor, listed
 from tests.world.images import LOCKED
 
@@ -198,9 +197,7 @@ def test_entering_process_shows_nothing_of_itself(cell: Cell) -> None:
     with cell.watched("exec perl -e '" + WATCH.replace("PROGRAM", cell.program) + "' " + word, container) as seen:
         for _ in range(8):
             assert cell.run("true", container=container).returncode == 0
-        for pid in processes(word):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        end_all(word, signal.SIGTERM)
         assert seen.read() == b""
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from dockshell.demo.sandbox import sandbox
 from tests.contract.cell import SANDBOX, Cell
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, processes, unique, until
 
 NAMES = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2")
 # The contract's two seconds, and what a busy machine adds until everything has been noticed.
@@ -35,9 +35,7 @@ def _running(cell: Cell, script: str, **more: object) -> Iterator[tuple[subproce
             assert process.stdout and process.stdout.readline() == b"begun\n"
             yield process, number
     finally:
-        for pid in processes(number):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_all(number)
 
 
 @pytest.mark.line(11)
@@ -126,8 +124,7 @@ def test_no_orphans_of_a_login_shell(cell: Cell) -> None:
         child.wait()
         until(lambda: not processes(number), SOON)
     finally:
-        for pid in processes(number):
-            os.kill(pid, signal.SIGKILL)
+        end_all(number)
 
 
 @pytest.mark.line(12)
@@ -180,8 +177,7 @@ def test_daemon_outlives_dockshell(cell: Cell) -> None:
             until(lambda: not processes(number), SOON)
             assert processes(daemon)
     finally:
-        for pid in processes(daemon):
-            os.kill(pid, signal.SIGKILL)
+        end_all(daemon)
 
 
 @pytest.mark.line(12)
@@ -194,8 +190,7 @@ def test_everything_lives_on_when_the_command_ends_by_itself(cell: Cell) -> None
         time.sleep(0.3)
         assert processes(number)
     finally:
-        for pid in processes(number):
-            os.kill(pid, signal.SIGKILL)
+        end_all(number)
 
 
 @contextlib.contextmanager

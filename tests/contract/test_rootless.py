@@ -3,7 +3,6 @@ right on this machine. (What they can do by exec, and root by nsenter, are cells
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pexpect
 import pytest
 
 from tests.contract.test_confinement import LIMITS, PROBE
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, processes, unique, until
 from tests.world import World, own_rootless_podman
 from tests.world.person import Person, person
 
@@ -84,8 +83,7 @@ def test_owner_leaves_no_orphans(owner: Person, unfiltered: str, number: signal.
     try:
         until(lambda: not processes(word), 3)
     finally:
-        for pid in processes(word):
-            os.kill(pid, signal.SIGKILL)
+        end_all(word)
 
 
 def test_owner_takes_exec_where_there_is_a_filter(world: World, owner: Person) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["children", "memory", "processes", "unique", "until"]
+__all__ = ["children", "end_all", "memory", "processes", "unique", "until"]
 
 _numbers = itertools.count(1)
 T = TypeVar("T")
@@ -40,6 +41,13 @@ def processes(word: str) -> list[int]:
             if word.encode() in words and not clients:
                 found.append(int(name))
     return found
+
+
+def end_all(word: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Sends the signal to every one of processes(word)."""
+    for pid in processes(word):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def memory(pid: int) -> int:

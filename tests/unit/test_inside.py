@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 
 from dockshell import inside
 from dockshell.linux.process import Process
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, processes, unique, until
 
 SHELLS = {
     "dash": ["dash"],
@@ -44,9 +43,7 @@ def _session(script: str, env: dict[str, str] | None = None) -> Iterator[tuple[s
             assert process.stdout and process.stdout.readline() == b"begun\n"
             yield process, number
         finally:
-            for pid in processes(number):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            end_all(number)
 
 
 def _once(shell: list[str], *arguments: str) -> tuple[int, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -16,17 +17,24 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None]:
-    """A test that waits for what never comes fails, instead of keeping all others from running."""
+@contextlib.contextmanager
+def within(seconds: int, late: type[Exception] = TimeoutError) -> Iterator[None]:
+    """Raises `late` in a block that takes longer. Blocks within others end those others' time."""
 
     def end(*_: object) -> None:
-        raise TimeoutError(f"the test took longer than {_LONGEST} s")
+        raise late(f"it took longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(_LONGEST)
+    signal.alarm(seconds)
     try:
-        return (yield)
+        yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A test that waits for what never comes fails, instead of keeping all others from running."""
+    with within(_LONGEST):
+        return (yield)
