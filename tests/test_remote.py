@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import select
-import signal
 import socket
 import subprocess
 import time
@@ -21,7 +20,7 @@ from dockshell.engines.where import Tls
 from dockshell.errors import EngineError
 from dockshell.model import Size, Target
 from tests.conftest import COMMAND
-from tests.contract.watching import processes, unique, until
+from tests.contract.watching import end_all, leads, processes, unique, until
 from tests.world import World
 from tests.world.images import IMAGES
 from tests.world.remote import Remote, certificates, over_ssh, over_tcp, over_tls, over_unix
@@ -314,15 +313,15 @@ def test_signals_and_death_reach_a_command_there(remote: Remote, environment: di
             assert process.stdout.readline() == b"begun\n", process.stderr.read()
             process.terminate()
             assert process.stdout.readline() == b"caught\n"
-            until(lambda: any(os.getsid(pid) == pid for pid in processes(daemon)), 3)
+            until(lambda: leads(daemon), 3)
             process.kill()
             process.wait(5)
             until(lambda: not processes(number), 3)
             assert processes(daemon)
         finally:
             process.kill()
-            for pid in (*processes(number), *processes(daemon)):
-                os.kill(pid, signal.SIGKILL)
+            end_all(number)
+            end_all(daemon)
 
 
 # What goes wrong.

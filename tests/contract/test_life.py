@@ -14,7 +14,7 @@ import pytest
 
 from dockshell.demo.sandbox import sandbox
 from tests.contract.cell import SANDBOX, Cell
-from tests.contract.watching import end_all, processes, unique, until
+from tests.contract.watching import end_all, leads, processes, unique, until
 
 NAMES = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2")
 # The contract's two seconds, and what a busy machine adds until everything has been noticed.
@@ -171,7 +171,7 @@ def test_daemon_outlives_dockshell(cell: Cell) -> None:
     script = f"setsid sleep {daemon} </dev/null >/dev/null 2>&1 & echo begun; sleep @; : "
     try:
         with _running(cell, script) as (process, number):
-            until(lambda: any(os.getsid(pid) == pid for pid in processes(daemon)), SOON)
+            until(lambda: leads(daemon), SOON)
             process.kill()
             process.wait(5)
             until(lambda: not processes(number), SOON)

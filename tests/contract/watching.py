@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["children", "end_all", "memory", "processes", "unique", "until"]
+__all__ = ["children", "end_all", "leads", "memory", "processes", "unique", "until"]
 
 _numbers = itertools.count(1)
 T = TypeVar("T")
@@ -41,6 +41,12 @@ def processes(word: str) -> list[int]:
             if word.encode() in words and not clients:
                 found.append(int(name))
     return found
+
+
+def leads(word: str) -> bool:
+    """Has `setsid sleep WORD` made itself a session of its own? The shell that starts it leads one, too, and has the
+    word in its script."""
+    return any(os.getsid(pid) == pid for pid in processes(f"sleep\0{word}"))
 
 
 def end_all(word: str, number: signal.Signals = signal.SIGKILL) -> None:
