@@ -71,7 +71,7 @@ _EXEC = (
     _ENTERING
     + """
     dockshell.engines.archive dockshell.engines.cache dockshell.linux.guardian
-    dockshell.routes.exec dockshell.routes.exec_session dockshell.routes.frames dockshell.routes.ward binascii
+    dockshell.routes.exec dockshell.routes.exec_session dockshell.engines.frames dockshell.routes.ward binascii
 """
 )
 _EXPECTED = {

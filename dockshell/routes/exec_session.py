@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from time import monotonic, sleep
 
+from dockshell.engines.frames import Frames
 from dockshell.errors import EngineError, SessionLost, printable
 from dockshell.linux.terminals import END_OF_INPUT
-from dockshell.routes.frames import Frames
 from dockshell.session import Undeliverable
 
 TYPE_CHECKING = False

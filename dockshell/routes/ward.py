@@ -4,7 +4,7 @@ container's processes are ours to signal, else from inside, by a second exec."""
 from __future__ import annotations
 
 import os
-from select import POLLIN, poll
+from select import poll
 from time import monotonic
 
 from dockshell.errors import EngineError, SessionLost
@@ -96,25 +96,11 @@ class Ward:
         """By the container's own shell, as that user: only its own user or root may signal a process, and not even root
         may read another's environment."""
         from dockshell import inside
-        from dockshell.routes.frames import Frames
+        from dockshell.engines.aside import aside
 
         argv = inside.once(what, *self._found, self._mark if not self._found[0] else "")
-        body = {"AttachStdout": True, "AttachStderr": True, "User": user, "Cmd": list(argv)}
-        exec_id = self._api.exec_create(self._container.id, body)
-        stream = self._api.exec_start(exec_id, terminal=False)
-        frames, told = Frames(), b""
-        give_up = monotonic() + _PATIENCE
-        waiter = poll()
-        waiter.register(stream.fileno(), POLLIN)
-        try:
-            while waiter.poll(max(0, int((give_up - monotonic()) * 1000))) and (data := stream.recv(_LARGEST)):
-                told += b"".join(piece for kind, piece in frames.feed(data) if kind == 1)
-                if len(told) > _LARGEST:
-                    return False
-        finally:
-            stream.close()
+        code, told, _ = aside(self._api, self._container.id, argv, user, limit=_LARGEST, patience=_PATIENCE)
         words = told.decode("ascii", "replace").split()
         if len(words) == 2 and all(word.isdigit() for word in words):
             self._found = (words[0], words[1])
-        code = self._api.exec_inspect(exec_id).get("ExitCode")
         return code == 0 or (code == inside.GONE and bool(self._found[0]))

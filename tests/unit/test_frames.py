@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockshell.errors import SessionLost
-from dockshell.routes.frames import Frames
+from dockshell.engines.frames import Frames
 
 PARTS = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=300)), max_size=8)
 

@@ -1,0 +1,77 @@
+"""Key pairs of the person's own, made once and kept in $XDG_DATA_HOME/dockshell (else ~/.local/share/dockshell)."""
+
+from __future__ import annotations
+
+import os
+from stat import S_IMODE
+
+from dockshell.errors import DockshellError, printable
+
+__all__ = ["directory", "key_file"]
+
+
+def directory() -> str:
+    """The path of that directory, made with mode 0700 where it is missing. Raises DockshellError where it can't be, or
+    others could put things there."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if not base.startswith("/"):  # a relative one doesn't count: XDG Base Directory Specification
+        base = os.path.join(os.path.expanduser("~"), ".local", "share")
+    path = os.path.join(base, "dockshell")
+    try:
+        os.makedirs(base, 0o700, exist_ok=True)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        facts = os.stat(path)
+    except OSError as error:
+        raise DockshellError(
+            f"{printable(path)}, where keys are kept, can't be used ({error.strerror}): set XDG_DATA_HOME to a directory "
+            "that is yours"
+        ) from None
+    if facts.st_uid != os.geteuid() or S_IMODE(facts.st_mode) & 0o022:
+        raise DockshellError(
+            f"{printable(path)}, where keys are kept, isn't yours alone: `chmod go-w` it, or set XDG_DATA_HOME to another"
+        )
+    return path
+
+
+def key_file(name: str, comment: str) -> str:
+    """The path of the Ed25519 private key of that name, in OpenSSH's format with mode 0600, its public half in NAME.pub
+    beside it. Made when first asked for. Raises DockshellError."""
+    path = os.path.join(directory(), name)
+    try:
+        if not os.path.exists(path):
+            _make(path, comment)
+        facts = os.stat(path)
+    except OSError as error:
+        raise DockshellError(
+            f"the key {printable(path)} can't be made ({error.strerror}): see that its directory can be written"
+        ) from None
+    if facts.st_uid != os.geteuid() or S_IMODE(facts.st_mode) & 0o077:
+        raise DockshellError(f"others could read the key {printable(path)}: remove it, and another is made")
+    return path
+
+
+def _make(path: str, comment: str) -> None:
+    """Whole or not at all, whoever else makes the same one at the same time: the first one's stays."""
+    from cryptography.hazmat.primitives import serialization as forms
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.OpenSSH, forms.NoEncryption())
+    public = key.public_key().public_bytes(forms.Encoding.OpenSSH, forms.PublicFormat.OpenSSH)
+    unfinished = f"{path}.{os.getpid()}"
+    for content, suffix in ((public + f" {comment}\n".encode(), ".pub"), (private, "")):
+        descriptor = os.open(unfinished + suffix, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, content)
+        finally:
+            os.close(descriptor)
+    try:
+        os.link(unfinished, path)
+        os.rename(unfinished + ".pub", path + ".pub")
+    except FileExistsError:
+        os.unlink(unfinished + ".pub")
+    finally:
+        os.unlink(unfinished)
