@@ -14,10 +14,13 @@ from dockshell.session import Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from dockshell.model import Command, Container, Target
+    from dockshell.session import Session
     from dockshell.voice import Voice
 
-__all__ = ["Way", "enter"]
+__all__ = ["Way", "enter", "run"]
 
 
 @noun(frozen=True)
@@ -37,7 +40,17 @@ def enter(target: Target, command: Command, way: Way) -> int:
 
     Raises DockshellError where it never began, or its connection broke.
     """
-    container = resolve_running(target, way.place, way.voice)
+    return run(resolve_running(target, way.place, way.voice), command, way)[0]
+
+
+def run(
+    container: Container,
+    command: Command,
+    way: Way,
+    others: Callable[[Session], Mapping[int, Callable[[], None]]] | None = None,
+) -> tuple[int, int]:
+    """The same in a container that was found → the exit code, and the number of the signal that ended the command, 0
+    where none did or nobody can tell. others: what relay() is to listen to besides, once there is a session."""
     _, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
     if command.privileged:
         way.voice.say("privileged: all capabilities, and no security label")
@@ -48,19 +61,24 @@ def enter(target: Target, command: Command, way: Way) -> int:
     if way.voice.loud and (lack := session.unkept()):
         way.voice.say(lack)
     try:
-        code = relay(session, terminal=command.terminal is not None, input=command.input)
+        code = relay(
+            session,
+            terminal=command.terminal is not None,
+            input=command.input,
+            others=others(session) if others else None,
+        )
     except Undeliverable as signal:
         way.voice.tell(f"signal {signal.number}: {signal}; so dockshell ends by it itself")
-        return 128 + signal.number
+        return 128 + signal.number, signal.number
     except (SessionLost, EngineError):  # what the engine knew of a command may go with its container
         if _stopped(container, way, _LATE):
-            return 137
+            return 137, 0
         raise
     finally:
         session.close()
     if code == 137:
         _stopped(container, way)
-    return code
+    return code, session.ended_by()
 
 
 # Seconds by which an engine may learn later than we do that a container ended: its processes go first.

@@ -6,7 +6,7 @@ The ssh route leaves most of this to sshd; nsenter and exec both start from here
 
 from __future__ import annotations
 
-from dockshell.errors import NoShell
+from dockshell.errors import NoShell, UsageError
 from dockshell.identity import Identity, resolve
 from dockshell.model import noun
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from dockshell.engines import Files
     from dockshell.model import Command, Container
 
-__all__ = ["DEFAULT_PATH", "SHELLS", "Start", "configured", "files_environment", "login_shell", "prepare"]
+__all__ = [
+    "DEFAULT_PATH",
+    "SHELLS",
+    "Start",
+    "configured",
+    "files_environment",
+    "identity_of",
+    "login_shell",
+    "prepare",
+]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # the engines' own (moby oci/defaults)
 SHELLS = tuple(
@@ -55,10 +64,11 @@ def prepare(
     names_only: the engine itself finds the user's and groups' numbers, so that only the user's name, home and shell are
     looked up, for the environment.
 
-    Raises UserError, NoShell.
+    Raises UserError, NoShell, UsageError.
     """
-    identity = _identity(container, command, files, names_only)
+    identity = identity_of(container, command, files, names_only)
     shell = login_shell(identity, files, command.shell) if command.login else ""
+    argv = _reader(command.line, identity, files) if command.line else command.argv
     environment = configured(container) if initial is None else _pairs(initial)
     if command.login:
         environment.update(files_environment(files))
@@ -77,15 +87,16 @@ def prepare(
     environment.update(command.env)
     home = environment.get("HOME", "/")
     directories = (
-        (command.directory,) if command.directory else (home, "/") if command.login else (container.directory or "/",)
+        (command.directory,) if command.directory else (container.directory or "/",) if command.argv else (home, "/")
     )
-    return Start(identity, command.argv, shell, tuple(environment.items()), directories)
+    return Start(identity, argv, shell, tuple(environment.items()), directories)
 
 
 _LARGE = 16 << 20
 
 
-def _identity(container: Container, command: Command, files: Files, names_only: bool) -> Identity:
+def identity_of(container: Container, command: Command, files: Files, names_only: bool = False) -> Identity:
+    """Who the command runs as; see prepare(). Raises UserError."""
     words = command.user or container.user
     passwd = files.read("/etc/passwd", _LARGE) or b""
     if names_only and ":" not in command.user:  # a group that is asked for now is looked up, to say so if it is none
@@ -122,6 +133,23 @@ def login_shell(identity: Identity, files: Files, wanted: str = "") -> str:
         if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):
             return shell
     raise NoShell("there is no shell inside: run a program that is there with `dockshell exec TARGET PROGRAM`")
+
+
+def _reader(line: bytes, identity: Identity, files: Files) -> tuple[bytes, ...]:
+    """Who reads the line: the user's own shell, else another that is there; where there is none the line is taken for
+    plain words. Raises UsageError where it is more than that."""
+    try:
+        return (login_shell(identity, files).encode("utf-8", "surrogateescape"), b"-c", line)
+    except NoShell:
+        import shlex
+
+        try:
+            words = shlex.split(line.decode("utf-8", "surrogateescape"))
+        except ValueError:
+            words = []
+        if not words:
+            raise UsageError("there is no shell inside to read that line: give plain words") from None
+        return tuple(word.encode("utf-8", "surrogateescape") for word in words)
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:

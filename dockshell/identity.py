@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Identity", "resolve"]
+__all__ = ["Identity", "names", "resolve"]
 
 _MOST = (1 << 32) - 2  # (uid_t) -1 means "unchanged" to setresuid(2), so it is no id
 
@@ -57,6 +57,17 @@ def resolve(words: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ()
                 groups.append(listed)
     groups = [gid, *groups, *(_group(each, group) for each in extra)]  # the own one among them: CVE-2022-36109
     return Identity(uid, gid, tuple(dict.fromkeys(groups)), name, home, shell)
+
+
+def names(content: bytes) -> dict[int, bytes]:
+    """A passwd's or group's content → the first name that each number has."""
+    found: dict[int, bytes] = {}
+    for line in content.split(b"\n"):
+        fields = line.split(b":", 3)
+        number = _id(fields[2].decode("ascii", "replace")) if len(fields) > 2 else None
+        if number is not None and fields[0]:
+            found.setdefault(number, fields[0])
+    return found
 
 
 def _group(words: str, content: bytes) -> int:

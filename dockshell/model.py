@@ -128,7 +128,8 @@ class Container:
 class Command:
     """What is to run inside.
 
-    argv: the words as bytes, empty for a login shell. shell: the login shell to take if it is there, whatever the
+    argv: the words as bytes, empty for a login shell. line: in their place, what the user's own shell is to read, as an
+    sshd has it (RFC 4254, 6.5). shell: the login shell to take if it is there, whatever the
     user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file and the caller's
     terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none.
     directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None for none. input:
@@ -136,6 +137,7 @@ class Command:
     process's own stdin, stdout and stderr to the command, where that is safe."""
 
     argv: tuple[bytes, ...] = ()
+    line: bytes = b""
     shell: str = ""
     user: str = ""
     env: tuple[tuple[str, str], ...] = ()
@@ -151,4 +153,4 @@ class Command:
     @property
     def login(self) -> bool:
         """Is it a login shell?"""
-        return not self.argv
+        return not self.argv and not self.line

@@ -109,6 +109,13 @@ VERBS = {
         (0, 1),
         _ENGINE,
     ),
+    "proxy": Verb(
+        "an SSH server on stdin and stdout, for ProxyCommand",
+        "[TARGET]",
+        "ssh -o ProxyCommand='dockshell proxy web' .@web",
+        (0, 1),
+        ("via", *_ENGINE),
+    ),
     "init": Verb(
         "prints completions and the aliases dl, dsh",
         "bash|zsh|fish",

@@ -14,7 +14,7 @@ from dockshell.session import Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
     from typing import Any
 
@@ -27,12 +27,15 @@ _MUCH = 1 << 16  # what a pipe holds as it is made: with as much at once, there 
 _GONE = POLLHUP | POLLERR | POLLNVAL
 
 
-def relay(session: Session, *, terminal: bool, input: bool) -> int:
+def relay(
+    session: Session, *, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]] | None = None
+) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
     terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
-    stdin is read at all. Raises Undeliverable, SessionLost and what else Session.receive() may raise."""
-    return _Relay(session, terminal, input).run()
+    stdin is read at all. others: descriptors to listen to besides, with what to call when they can be read; what those
+    calls raise comes up from here. Raises Undeliverable, SessionLost and what else Session.receive() may raise."""
+    return _Relay(session, terminal, input, others or {}).run()
 
 
 class _Alarm:
@@ -56,8 +59,9 @@ class _Alarm:
 
 
 class _Relay:
-    def __init__(self, session: Session, terminal: bool, input: bool) -> None:
+    def __init__(self, session: Session, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]]) -> None:
         self._session = session
+        self._others = others
         self._terminal = terminal
         self._reading = input
         self._pending = b""
@@ -89,7 +93,7 @@ class _Relay:
         while ready := session.ready:
             poller = poll()
             poller.register(self._alarm.descriptor, POLLIN)
-            for descriptor in ready:
+            for descriptor in (*ready, *self._others):
                 poller.register(descriptor, POLLIN)
             accepting = session.input
             if self._pending and accepting is not None:
@@ -99,6 +103,8 @@ class _Relay:
             for descriptor, events in poller.poll():
                 if descriptor == self._alarm.descriptor:
                     self._alarm.silence()
+                if descriptor in self._others:
+                    self._others[descriptor]()
                 if descriptor == 0 and not self._pending and 0 not in ready:
                     self._read()
                 if descriptor in ready and events & (POLLIN | _GONE):

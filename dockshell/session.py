@@ -66,6 +66,10 @@ class Session(Protocol):
     def wait(self) -> int:
         """The exit code: the command's own, or 128 + the signal that ended it. Only once `ready` is empty."""
 
+    def ended_by(self) -> int:
+        """The number of the signal that ended the command, once wait() has returned; 0 where it ended by itself, or
+        nobody can tell."""
+
     def close(self) -> None:
         """Ends the session and frees what it holds. A command that still runs gets HUP, TERM and KILL where the route
         can."""
@@ -96,6 +100,9 @@ class Ended:
         return ""
 
     def wait(self) -> int:
+        return 0
+
+    def ended_by(self) -> int:
         return 0
 
     def close(self) -> None:

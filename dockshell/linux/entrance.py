@@ -20,6 +20,7 @@ from dockshell.model import noun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 __all__ = ["Entrance", "Failure", "enter"]
@@ -33,7 +34,8 @@ class Entrance:
     """What the process joins and becomes. stdio: the three descriptors to have; pty: whether they are a terminal to be
     controlled. program: the path to execute, empty to look argv's first word up in the environment's PATH; label and
     filter are empty where there is none. groups None: they can't be set in that user namespace. guarded: the command is
-    to be killed should its keeper die."""
+    to be killed should its keeper die. act: what the process does in the command's place, with its result for an exit
+    code; it may use nothing that is not imported yet; held: the descriptors that it needs besides."""
 
     namespaces: Namespaces
     stdio: tuple[int, int, int]
@@ -53,6 +55,8 @@ class Entrance:
     environment: dict[bytes, bytes]
     directories: tuple[str, ...]
     guarded: bool
+    act: Callable[[], int] | None = None
+    held: tuple[int, ...] = ()
 
 
 @noun(frozen=True)
@@ -91,7 +95,7 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
         keyctl_new_session()
         entrance.namespaces.join_rest()
         step = "confine"
-        _take_stdio(entrance, {gate, report})
+        _take_stdio(entrance, {gate, report, *(entrance.held if entrance.act else ())})
         limits.apply(entrance.limits)
         os.umask(entrance.umask)
         credentials.bound(entrance.capabilities.bounding, entrance.last_capability)
@@ -112,6 +116,8 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
         if not os.read(gate, 1):
             os._exit(127)  # the keeper said why already
         step = "execute"
+        if entrance.act:
+            _act(entrance.act, {gate, report})
         _execute(entrance)
     except (OSError, ValueError) as error:
         subject = (
@@ -160,6 +166,18 @@ def _start_in(directories: tuple[str, ...]) -> None:
             failure = error
             os.chdir("/")
     raise failure
+
+
+def _act(act: Callable[[], int], ours: set[int]) -> NoReturn:
+    """Nothing is executed, so nothing made the process visible to those in there again, and none of ours was closed."""
+    credentials.not_dumpable()
+    for descriptor in ours:
+        os.close(descriptor)  # the report's end says that it has begun
+    try:
+        code = act()
+    except BaseException:
+        code = 125
+    os._exit(code & 0xFF)
 
 
 def _execute(entrance: Entrance) -> None:

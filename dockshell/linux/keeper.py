@@ -19,7 +19,7 @@ from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.descriptors import let_go
 from dockshell.linux.entrance import Entrance, Failure, enter
-from dockshell.linux.signals import release
+from dockshell.linux.signals import release, signal
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -58,10 +58,11 @@ class Kept:
         return True
 
     def status(self) -> int:
-        """The exit code of the command; 137 where the keeper itself was killed, which takes the command along."""
+        """The exit code of the command, or minus the signal that ended it: KILL where the keeper itself was killed,
+        which takes the command along."""
         told = self.control.recv(16)
         self.close()
-        return int(told) if told else 137
+        return int(told) if told else -signal.SIGKILL
 
     def close(self) -> None:
         """Lets go: a command that still runs is ended first. Returns when keeper and command are gone."""
@@ -132,7 +133,7 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
 
 
 def _watch(child: int, control: socket) -> int:
-    """Waits for the command's end, passing signals on → its exit code."""
+    """Waits for the command's end, passing signals on → its exit code, or minus the signal that ended it."""
     pidfd = os.pidfd_open(child)
     poller = poll()
     poller.register(pidfd, POLLIN)
@@ -143,13 +144,8 @@ def _watch(child: int, control: socket) -> int:
             told = control.recv(16)
             if not told:
                 sessions.end(child)
-                return 137
+                return -signal.SIGKILL
             for number in told:
                 os.kill(child, number)
         if pidfd in ready:
-            return _code(os.waitpid(child, 0)[1])
-
-
-def _code(status: int) -> int:
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

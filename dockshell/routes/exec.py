@@ -122,7 +122,7 @@ def _body(container: Container, command: Command, start: Start, files: Files) ->
 
 
 def _directory(command: Command, start: Start, files: Files) -> str:
-    if command.login:
+    if command.login or (command.line and not command.directory):
         return next((each for each in start.directories if files.directory(each)), "/")
     return command.directory
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dockshell.model import Command, Container
     from dockshell.routes import Login
     from dockshell.routes.nsenter_facts import Facts
+    from dockshell.routes.nsenter_session import Act
     from dockshell.session import Session
 
 __all__ = ["Nsenter", "route"]
@@ -62,6 +63,16 @@ class Nsenter:
         from dockshell.routes.nsenter_session import start
 
         return start(self._facts, container, command)
+
+    def act(self, container: Container, command: Command, act: Act, held: tuple[int, ...] = ()) -> Session:
+        """Does something of ours in there, confined as the command would be: who has no program inside has that. The
+        command says as whom; its words are for messages. act() gives what is to be done, which must make system calls
+        only (see linux/entrance.py), with the descriptors that are held for it. Raises DockshellError."""
+        if self._facts is None:
+            raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
+        from dockshell.routes.nsenter_session import start
+
+        return start(self._facts, container, command, act, held)
 
 
 def _first(container: Container) -> Process:

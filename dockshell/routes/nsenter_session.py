@@ -14,31 +14,42 @@ from dockshell.linux.entrance import Entrance, Failure
 from dockshell.linux.keeper import Kept, Placement, keep
 from dockshell.linux.namespaces import user_of
 from dockshell.linux.rootfs import RootFiles
-from dockshell.linux.signals import hold, release
+from dockshell.linux.signals import hold, release, signal
+from dockshell.model import replace
 from dockshell.session import Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dockshell.environment import Start
     from dockshell.model import Command, Container, Size
     from dockshell.routes.nsenter_facts import Facts
     from dockshell.session import Session
 
+    # Who it is and what is there → what to do in the command's place, whose result is the exit code.
+    Act = Callable[[Start, RootFiles], Callable[[], int]]
+
 __all__ = ["NsenterSession", "start"]
 
 
-def start(facts: Facts, container: Container, command: Command) -> Session:
-    """Starts the command in there. Raises DockshellError."""
+def start(
+    facts: Facts, container: Container, command: Command, act: Act | None = None, held: tuple[int, ...] = ()
+) -> Session:
+    """Starts the command in there; or has the process that would have become it act instead, in the user's home, with
+    these descriptors besides its stdin, stdout and stderr. Raises DockshellError."""
     initial = facts.process.read("environ").split("\0") if command.environment_from == "init" else None
     how = prepare(container, command, facts.files, initial)
+    if act:
+        how = replace(how, directories=(how.identity.home, "/"))
     ends = _Ends(facts.files, command)
     try:
         if ends.pty and "user" in facts.namespaces and not facts.joins_user:
             # It is ours now. Who has no number in a user namespace can't be relieved of anything by those in there.
             os.fchown(ends.theirs[0], user_of(facts.process.read("uid_map")), -1)
         entrance = _entrance(facts, how, command, container.umask, ends)
+        if act:
+            entrance = replace(entrance, act=act(how, facts.files), held=held)
         placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
         # With stdout of our own the command can be heard before the relay listens: it must not miss a signal then.
         hold()
@@ -239,7 +250,11 @@ class NsenterSession:
         return ""
 
     def wait(self) -> int:
-        return 137 if self._code is None else self._code
+        code = -signal.SIGKILL if self._code is None else self._code
+        return code if code >= 0 else 128 - code
+
+    def ended_by(self) -> int:
+        return max(0, -(self._code or 0))
 
     def close(self) -> None:
         self._kept.close()

@@ -1,0 +1,276 @@
+"""What is done in a container, each in a process of its own that the steward forked: a command, files, a socket.
+
+By its control socket an errand hears of sizes and signals, and tells its end, or its failure, as JSON. The end of that
+socket means that whoever asked is gone: then the errand ends too, and whatever it runs."""
+
+from __future__ import annotations
+
+import os
+
+from dockshell.engines.json import decode, encode
+from dockshell.entering import Way, run
+from dockshell.errors import DockshellError, NoRoute, printable
+from dockshell.linux import passing
+from dockshell.model import Command, Size
+from dockshell.resolve import resolve_running
+from dockshell.routes import Login
+from dockshell.target import parse
+from dockshell.voice import Voice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
+
+    from dockshell.bridge.archive_tree import ArchiveTree
+    from dockshell.bridge.errand import Errand
+    from dockshell.bridge.steward import Setting
+    from dockshell.environment import Start
+    from dockshell.identity import Identity
+    from dockshell.linux.rootfs import RootFiles
+    from dockshell.model import Container
+    from dockshell.routes.nsenter import Nsenter
+    from dockshell.session import Session
+
+__all__ = ["carry_out", "get_ready"]
+
+
+class _Gone(DockshellError):
+    """Whoever asked is gone."""
+
+
+def get_ready() -> None:
+    """Imports what nearly every errand takes, once for all of them."""
+    from dockshell import relay
+    from dockshell.engines import docker, local
+    from dockshell.routes import nsenter, nsenter_facts, nsenter_session
+
+    _ = (relay, docker, local, nsenter, nsenter_facts, nsenter_session)
+
+
+def carry_out(errand: Errand, control: socket, given: list[int], setting: Setting) -> NoReturn:
+    """Does it, and ends the process. given: descriptors that came along, as each kind of errand has them."""
+    try:
+        _KINDS[errand.what](errand, control, given, setting)
+        os._exit(0)
+    except _Gone:
+        os._exit(0)
+    except (DockshellError, OSError) as error:
+        _tell(control, {"error": str(error), "code": getattr(error, "exit_code", 125)})
+        os._exit(125)
+
+
+def _command(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
+    """given: its stdin, stdout and stderr, pipes all of them. Ends with its code, and the signal that ended it."""
+    _take(given)
+    command = Command(
+        line=errand.line,
+        user=errand.user,
+        env=tuple(pair for pair in errand.env if not _language(pair[0])),
+        languages=tuple(pair for pair in errand.env if _language(pair[0])),
+        terminal=Size(*errand.terminal) if errand.terminal else None,
+        share=True,
+    )
+    way = Way(setting.place, setting.via, "exec", Login(), setting.voice)
+    code, signal = run(_container(errand, setting), command, way, lambda session: _heard(control, session))
+    _tell(control, {"code": code, "signal": signal})
+
+
+def _files(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
+    """given: as for a command. An sftp or scp server, at which nothing inside has a part."""
+    from dockshell.bridge import scp, sftp
+    from dockshell.bridge.tree import LocalTree
+
+    _take(given)
+    container = _container(errand, setting)
+    command = Command(argv=(b"sftp",), user=errand.user, share=True)
+
+    def serve(tree: sftp.Tree) -> int:
+        return scp.serve(tree, errand.words, 0, 1) if errand.words else sftp.serve(tree, 0, 1)
+
+    def act(start: Start, files: RootFiles) -> Callable[[], int]:
+        tree = LocalTree(os.fsencode(start.identity.home), *_names(files))
+        return lambda: serve(tree)
+
+    nsenter = _nsenter(container, command, setting)
+    if isinstance(nsenter, str):
+        code = serve(_archive(container, errand, nsenter))
+    else:
+        code = _driven(nsenter.act(container, command, act), control)
+    _tell(control, {"code": code, "signal": 0})
+
+
+def _connect(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
+    """given: one end of a stream, for where a program inside has to carry it. Ends with a connected socket, or once
+    that program ends."""
+    from dockshell.bridge import sockets
+
+    container = _container(errand, setting)
+    if reason := sockets.unreachable(container):
+        _carried(container, errand, given[0], setting, reason, control)
+    else:
+        names = sockets.Names(container)
+        sockets.join(container)
+        made = sockets.connected(errand.host, errand.port, names)
+        passing.send(control, encode({"socket": True}), [made.fileno()])
+
+
+def _carried(container: Container, errand: Errand, stream: int, setting: Setting, reason: str, control: socket) -> None:
+    """By a program of the container's own, where it has one."""
+    from dockshell.bridge import sockets
+
+    argv = sockets.carrier(errand.host, errand.port)
+    _tell(control, {"carried": reason})
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    _take([stream, stream, nothing])
+    way = Way(setting.place, "exec", "exec", Login(), Voice())
+    run(container, Command(argv=argv, user=errand.user), way, lambda session: _heard(control, session))
+
+
+def _listen(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
+    """Ends with a socket that listens inside, on the container's own loopback or where its client says."""
+    from dockshell.bridge import sockets
+
+    container = _container(errand, setting)
+    if reason := sockets.unreachable(container):
+        raise NoRoute(container.name, [("listening inside", reason)])
+    root = _is_root(container, errand)
+    sockets.join(container)
+    made = sockets.listening(errand.host, errand.port, privileged=root)
+    passing.send(control, encode({"socket": True, "port": made.getsockname()[1]}), [made.fileno()])
+
+
+def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
+    """A Unix socket inside, as the user: connected, listening, or for an agent, in a new directory. One that listens is
+    removed when whoever asked is gone."""
+    from dockshell.bridge import sockets
+
+    container = _container(errand, setting)
+    command = Command(argv=(b"socket",), user=errand.user, input=False)
+    nsenter = _nsenter(container, command, setting)
+    if isinstance(nsenter, str):
+        raise NoRoute(container.name, [("a Unix socket inside", nsenter)])
+    do = {"connect-path": sockets.connect_path, "listen-path": sockets.listen_path, "agent": sockets.listen_agent}
+    act = do[errand.what]
+    held = (control.fileno(),)
+    _driven(nsenter.act(container, command, lambda start, files: lambda: act(control, errand.path), held), None)
+
+
+_KINDS = {
+    "command": _command,
+    "files": _files,
+    "connect": _connect,
+    "listen": _listen,
+    "connect-path": _path,
+    "listen-path": _path,
+    "agent": _path,
+}
+
+
+def _container(errand: Errand, setting: Setting) -> Container:
+    """The one that is meant, found anew for each errand: it may have been started anew in the meantime. Raises
+    DockshellError; to somebody who may not enter it, it is as if it weren't there."""
+    from fnmatch import fnmatchcase
+
+    from dockshell.errors import NotFound
+
+    if errand.admitted is None:
+        return resolve_running(parse(errand.target), setting.place, setting.voice)
+    refusal = NotFound(f"no container {printable(errand.target)} that your key lets you into: ask whoever runs this")
+    try:
+        container = resolve_running(parse(errand.target), setting.place, Voice())
+    except DockshellError:
+        raise refusal from None
+    if container.engine.api is None:
+        raise refusal  # its name is whatever its first process calls itself
+    wanted = [each for each in errand.admitted if not each.startswith("!")]
+    unwanted = [each[1:] for each in errand.admitted if each.startswith("!")]
+    fits = any(fnmatchcase(container.name, each) for each in wanted)
+    if not fits or any(fnmatchcase(container.name, each) for each in unwanted):
+        raise refusal
+    return container
+
+
+def _nsenter(container: Container, command: Command, setting: Setting) -> Nsenter | str:
+    """The way in for what is ours to do inside, or why it is none."""
+    from dockshell.routes.nsenter import Nsenter
+
+    if setting.via not in ("auto", "nsenter"):
+        return f"--via {setting.via} was asked for"
+    nsenter = Nsenter()
+    reason = nsenter.refuses(container, command, asked=False)
+    setting.voice.tell(f"nsenter: {reason or 'taken'}")
+    return reason or nsenter
+
+
+def _archive(container: Container, errand: Errand, reason: str) -> ArchiveTree:
+    """Its files by the engine's API, for who can't enter."""
+    from dockshell.bridge.archive_tree import ArchiveTree
+
+    if container.engine.api is None:
+        raise NoRoute(container.name, [("nsenter", reason)])
+    return ArchiveTree(container.engine.api, container, _identity(container, errand))
+
+
+def _identity(container: Container, errand: Errand) -> Identity:
+    from dockshell.environment import identity_of
+
+    return identity_of(container, Command(user=errand.user), container.engine.files(container))
+
+
+def _is_root(container: Container, errand: Errand) -> bool:
+    return _identity(container, errand).uid == 0
+
+
+def _names(files: RootFiles) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """The names of users and groups by number, for listings."""
+    from dockshell.identity import names
+
+    return names(files.read("/etc/passwd") or b""), names(files.read("/etc/group") or b"")
+
+
+def _take(given: list[int]) -> None:
+    """Makes these descriptors stdin, stdout and stderr."""
+    for number, descriptor in enumerate(given):
+        os.dup2(descriptor, number)
+    for descriptor in set(given):
+        os.close(descriptor)
+
+
+def _driven(session: Session, control: socket | None) -> int:
+    """Waits for what acts inside → its exit code."""
+    from dockshell.relay import relay
+
+    try:
+        others = _heard(control, session) if control else {}
+        return relay(session, terminal=False, input=False, others=others)
+    finally:
+        session.close()
+
+
+def _heard(control: socket, session: Session) -> Mapping[int, Callable[[], None]]:
+    """What comes by the control socket, for relay()."""
+
+    def hear() -> None:
+        told = control.recv(1 << 10)
+        if not told:
+            raise _Gone
+        word = decode(told)
+        if "size" in word:
+            session.resize(Size(*word["size"]))
+        else:
+            session.signal(int(word["signal"]))
+
+    return {control.fileno(): hear}
+
+
+def _tell(control: socket, word: Mapping[str, object]) -> None:
+    try:
+        control.send(encode(word))
+    except OSError:
+        pass  # gone, which is why it fails
+
+
+def _language(name: str) -> bool:
+    return name == "LANG" or name.startswith("LC_")

@@ -1,0 +1,308 @@
+"""One SSH connection, as a server: who comes in, and what they ask for. A process serves one connection, and ends with
+it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import asyncssh
+
+import dockshell
+from dockshell.bridge.channel import WINDOW, Channel, open_agent
+from dockshell.bridge.conversation import Allowed, Conversation, Host
+from dockshell.bridge.errand import Errand
+from dockshell.bridge.forwarding import Flow, Listener, ask, connect
+from dockshell.bridge.steward import Steward
+from dockshell.bridge.wire import Wire
+from dockshell.errors import DockshellError, printable
+
+__all__ = ["OWN_USER", "Gate", "Open", "serve"]
+
+OWN_USER = "."  # the name by which a client, which has to send one, asks for the container's own user
+_LOGGING_IN = 30.0  # seconds
+_KEEPALIVE = 15.0  # seconds after which a silent client is asked whether it is there; three times
+_MOST_SESSIONS = 100
+_MOST_FORWARDED = 1000  # connections at once
+_MOST_LISTENERS = 50
+_MOST_TRIES = 20  # of keys
+# Cheapest first of what is sound; the client's order counts before ours.
+_CIPHERS = (
+    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr", "aes192-ctr",
+    "aes256-ctr",
+)  # fmt: skip
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+
+
+class Gate(Protocol):
+    """Who may come in."""
+
+    def open_to(self, name: str) -> Allowed | None:
+        """What somebody of that name may do without showing a key; None where a key is asked for."""
+
+    def admits(self, name: str, blob: bytes) -> Allowed | None:
+        """What whoever holds that public key (RFC 4253, 6.6) may do; None for nothing. Called for each key that is
+        shown, so also before it is proved."""
+
+    def entered(self, name: str, key: bytes) -> None:
+        """They are in, by the key that was admitted last."""
+
+    def refused(self, name: str, why: str) -> None:
+        """They are not."""
+
+    def began(self, kind: str) -> None:
+        """A session began: `shell`, `exec`, `sftp`, `scp`, `connect`, `listen`, `agent`."""
+
+    def ended(self, kind: str, code: int | None) -> None:
+        """… and ended; None where its command didn't come to an end, or none ran."""
+
+
+class Open:
+    """The `Gate` for whoever started this process: who may do that may enter the container too."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def open_to(self, name: str) -> Allowed | None:
+        return Allowed(self._target, "" if name == OWN_USER else name)
+
+    def admits(self, name: str, blob: bytes) -> Allowed | None:
+        return None
+
+    def entered(self, name: str, key: bytes) -> None:
+        pass
+
+    def refused(self, name: str, why: str) -> None:
+        pass
+
+    def began(self, kind: str) -> None:
+        pass
+
+    def ended(self, kind: str, code: int | None) -> None:
+        pass
+
+
+def serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...] = ()) -> None:
+    """Serves the one SSH connection over these descriptors (pipes, or twice the same socket), to its end. host_key: the
+    path of the private key that proves us; peer: the other side's address and port, if it has one. Raises
+    DockshellError where the other side speaks no SSH."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)  # typed at the terminal of the client, whose business it is
+    asyncio.run(_serve(source, sink, gate, steward, host_key, peer))
+
+
+async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...]) -> None:
+    door = _Door(gate, steward)
+    try:
+        wire = Wire(source, sink, door.jam, peer)
+        connection = await asyncssh.connect_reverse(
+            "client",
+            tunnel=wire,  # type: ignore[arg-type]  # what it asks of one is create_connection()
+            config=None,
+            server_factory=lambda: door,
+            server_host_keys=[host_key],
+            server_version=f"dockshell_{dockshell.__version__}",
+            encryption_algs=_CIPHERS,
+            mac_algs=_MACS,
+            compression_algs=None,
+            encoding=None,
+            line_editor=False,
+            x11_forwarding=False,
+            agent_forwarding=False,  # asyncssh's own
+            gss_host=None,
+            password_auth=False,
+            kbdint_auth=False,
+            host_based_auth=False,
+            login_timeout=_LOGGING_IN,
+            keepalive_interval=_KEEPALIVE,
+            window=WINDOW,
+        )
+        await connection.wait_closed()
+    except (asyncssh.Error, OSError, EOFError) as error:
+        door.failed(error)
+    finally:
+        door.close()
+
+
+class _Door(asyncssh.SSHServer, Host):
+    """The connection, as asyncssh tells of it."""
+
+    def __init__(self, gate: Gate, steward: Steward) -> None:
+        self.allowed = Allowed("")
+        self._gate = gate
+        self._steward = steward
+        self._connection: Any = None
+        self._name = ""
+        self._key = b""
+        self._tries = 0
+        self._in = False
+        self._conversations: dict[Conversation, str] = {}
+        self._flows: set[Flow] = set()
+        self._flowing = 0
+        self._listeners: list[Listener] = []
+        self._jammed = False
+
+    def connection_made(self, conn: Any) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        self._name = username
+        allowed = self._gate.open_to(username)
+        if allowed is None:
+            return True
+        self.allowed, self._in = allowed, True
+        self._gate.entered(username, b"")
+        return False
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: Any) -> bool:
+        self._tries += 1
+        if self._tries > _MOST_TRIES:
+            raise asyncssh.PermissionDenied("too many keys")
+        allowed = self._gate.admits(username, key.public_data)
+        if allowed is None:
+            return False
+        self._name, self.allowed, self._key = username, allowed, key.public_data
+        return True
+
+    def auth_completed(self) -> None:
+        if not self._in:
+            self._in = True
+            self._gate.entered(self._name, self._key)
+
+    def failed(self, error: BaseException) -> None:
+        """The connection ended, or never came about."""
+        if not self._in:
+            why = "it hung up" if isinstance(error, asyncssh.ConnectionLost) else str(error)
+            self._gate.refused(printable(self._name), printable(why))
+
+    def send(self, errand: Errand, descriptors: list[int]) -> Any:
+        return self._steward.send(errand, descriptors)
+
+    def began(self, conversation: Conversation, kind: str) -> None:
+        self._conversations[conversation] = kind
+        self._gate.began(kind)
+
+    def ended(self, conversation: Conversation, code: int | None) -> None:
+        kind = self._conversations.pop(conversation, "")
+        if kind:
+            self._gate.ended(kind, code)
+
+    def jam(self, jammed: bool) -> None:
+        """The client takes no more for now, or does again: then what would only fill memory waits."""
+        self._jammed = jammed
+        for each in (*self._conversations, *self._flows):
+            each.jam(jammed)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for conversation in list(self._conversations):
+            conversation.connection_lost(None)
+
+    def session_requested(self) -> Any:
+        if len(self._conversations) >= _MOST_SESSIONS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, f"{_MOST_SESSIONS} sessions are enough")
+        conversation = Conversation(self)
+        self._conversations[conversation] = ""
+        agent = self._offer_agent if self.allowed.agent else None
+        return Channel(self._connection, agent, self.allowed.terminals), conversation
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        return self._connected(self._errand("connect", host=dest_host, port=dest_port))
+
+    def unix_connection_requested(self, dest_path: str) -> Any:
+        return self._connected(self._errand("connect-path", path=dest_path.encode()))
+
+    def _errand(self, what: str, **fields: Any) -> Errand:
+        allowed = self.allowed
+        if not allowed.forwarding:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "your key forwards nothing")
+        return Errand(what, allowed.target, allowed.admitted, allowed.user, **fields)
+
+    async def _connected(self, errand: Errand) -> Any:
+        if self._flowing >= _MOST_FORWARDED:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_RESOURCE_SHORTAGE, f"{_MOST_FORWARDED} connections are enough"
+            )
+        self._flowing += 1
+        try:
+            flow, other = await connect(self.send, errand, self._flowed)
+        except BaseException:
+            self._flowing -= 1
+            raise
+        self._flows.add(flow)
+        flow.jam(self._jammed)
+        self._gate.began("connect")
+        return other
+
+    def _flowed(self, flow: Flow) -> None:
+        self._flowing -= 1
+        self._flows.discard(flow)
+        self._gate.ended("connect", None)
+
+    def server_requested(self, listen_host: str, listen_port: int) -> Any:
+        if not self._may_listen():
+            return False
+        return self._listening(
+            self._errand("listen", host=listen_host, port=listen_port),
+            lambda port: self._tcp_opening(listen_host, port),
+        )
+
+    def unix_server_requested(self, listen_path: str) -> Any:
+        if not self._may_listen():
+            return False
+        errand = self._errand("listen-path", path=listen_path.encode())
+        return self._listening(errand, lambda port: self._path_opening(listen_path))
+
+    def _may_listen(self) -> bool:
+        return self.allowed.forwarding and len(self._listeners) < _MOST_LISTENERS
+
+    def _tcp_opening(self, host: str, port: int) -> Callable[..., Any]:
+        async def opening(factory: Any, orig_host: str, orig_port: int) -> Any:
+            return await self._connection.create_connection(factory, host, port, orig_host, orig_port)
+
+        return opening
+
+    def _path_opening(self, path: str) -> Callable[..., Any]:
+        async def opening(factory: Any) -> Any:
+            return await self._connection.create_unix_connection(factory, path)
+
+        return opening
+
+    async def _listening(self, errand: Errand, opening: Callable[[int], Callable[..., Any]]) -> Listener | bool:
+        try:
+            control, word, descriptor = await ask(self.send, errand, [])
+        except DockshellError as error:
+            self._connection.send_debug(f"dockshell: {printable(str(error))}")
+            return False
+        port = int(word.get("port", 0))
+        made = socket.socket(fileno=descriptor)
+        listener = await Listener.begin(self._connection, opening(port), made, control, port)
+        self._listeners.append(listener)
+        self._gate.began(errand.what.partition("-")[0])
+        return listener
+
+    async def _offer_agent(self) -> bool:
+        if self.agent_path:
+            return True
+        allowed = self.allowed
+        errand = Errand("agent", allowed.target, allowed.admitted, allowed.user)
+        try:
+            control, word, descriptor = await ask(self.send, errand, [])
+        except DockshellError:
+            return False
+        made = socket.socket(fileno=descriptor)
+
+        async def opening(factory: Any) -> Any:
+            return await open_agent(self._connection, factory)
+
+        self._listeners.append(await Listener.begin(self._connection, opening, made, control))
+        self.agent_path = str(word["path"]).encode("latin-1")
+        self._gate.began("agent")
+        return True

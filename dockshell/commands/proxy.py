@@ -1,0 +1,47 @@
+"""`dockshell proxy`: an SSH server on stdin and stdout, for the ProxyCommand of any SSH client."""
+
+from __future__ import annotations
+
+import os
+
+from dockshell.bridge.steward import Setting, Steward
+from dockshell.commands.looking import place, voice
+from dockshell.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.options import Arguments
+
+__all__ = ["run", "via"]
+
+_SUFFIX = ".dockshell"  # what `dockshell ssh-config` has people write behind a name
+
+
+def run(arguments: Arguments) -> int:
+    """Serves one connection to its end → 0. Raises UsageError."""
+    if os.isatty(0):
+        raise UsageError(
+            "proxy speaks SSH on its input and output, for the ProxyCommand of ssh: `dockshell ssh-config --install`, "
+            "then `ssh TARGET.dockshell`"
+        )
+    target = (arguments.words or ["@latest"])[0].removesuffix(_SUFFIX)
+    from dockshell.target import parse
+
+    parse(target)  # what can't be one is refused before anything is waited for
+    # Before asyncssh is imported, which takes longer than all that the steward has to get ready.
+    steward = Steward.start(Setting(place(arguments), via(arguments), voice(arguments)))
+    from dockshell.bridge import hostkey, library
+
+    library.load()
+    from dockshell.bridge.server import Open, serve
+
+    serve(0, 1, Open(target), steward, hostkey.private())
+    return 0
+
+
+def via(arguments: Arguments) -> str:
+    """The way in that --via says. Raises UsageError."""
+    said = arguments.text("via") or "auto"
+    if said not in ("auto", "nsenter", "exec"):
+        raise UsageError("--via takes auto, nsenter or exec here: it is an SSH server already")
+    return said

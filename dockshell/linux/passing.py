@@ -1,0 +1,35 @@
+"""Descriptors given to another process over a Unix socket: unix(7), SCM_RIGHTS."""
+
+from __future__ import annotations
+
+import sys
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Iterable
+
+__all__ = ["LARGEST", "receive", "send"]
+
+LARGEST = 160 << 10  # bytes of a message; the kernel's default for a socket's buffer is 208 KiB: socket(7)
+_MOST = 8
+_SIZE = 4  # bytes of an int, which a descriptor is
+
+
+def send(channel: socket, content: bytes, descriptors: Iterable[int] = ()) -> None:
+    """One message, with descriptors of ours that stay open here. Raises OSError where nobody listens any more."""
+    packed = b"".join(number.to_bytes(_SIZE, sys.byteorder) for number in descriptors)
+    channel.sendmsg([content], [(SOL_SOCKET, SCM_RIGHTS, packed)] if packed else [])
+
+
+def receive(channel: socket) -> tuple[bytes, list[int]]:
+    """The next message and the descriptors that came along, which are ours now; nothing of either at its end. Raises
+    OSError."""
+    content, extra, _, _ = channel.recvmsg(LARGEST, CMSG_SPACE(_MOST * _SIZE), MSG_CMSG_CLOEXEC)
+    found = []
+    for level, kind, data in extra:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            whole = len(data) - len(data) % _SIZE
+            found += [int.from_bytes(data[at : at + _SIZE], sys.byteorder) for at in range(0, whole, _SIZE)]
+    return content, found
