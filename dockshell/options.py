@@ -47,6 +47,12 @@ OPTIONS = (
     Option("--privileged", "", "all capabilities, as with docker exec --privileged"),
     Option("--key", "FILE", "private key for the ssh route"),
     Option("--port", "N", "the sshd's port inside, for the ssh route"),
+    Option("--install", "", "puts it into ~/.ssh/config, once"),
+    Option("--remove", "", "takes it out again"),
+    Option("--listen", "ADDR:PORT", "where to listen (127.0.0.1:2222)"),
+    Option("--authorized-keys", "FILE", "who may come in, as sshd has it, with container="),
+    Option("--log", "FILE", "appends the journal to it (stderr)"),
+    Option("--most", "N", "connections at once (200)"),
     Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
     Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
     Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
@@ -77,16 +83,17 @@ ENTERING = (
 
 class Verb:
     """words: what may follow the options, as usage shows it. count: the least and the most of them (most -1: any
-    number). options: the fields of those that it takes."""
+    number). options: the fields of those that it takes. note: what help says besides."""
 
     def __init__(
-        self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...]
+        self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...], note: str = ""
     ) -> None:
         self.summary = summary
         self.words = words
         self.example = example
         self.least, self.most = count
         self.options = options
+        self.note = note
 
 
 _SHELL = tuple(name for name in ENTERING if name not in ("detach", "detach_keys"))
@@ -110,11 +117,35 @@ VERBS = {
         _ENGINE,
     ),
     "proxy": Verb(
-        "an SSH server on stdin and stdout, for ProxyCommand",
+        "SSH on stdin and stdout, for ProxyCommand",
         "[TARGET]",
-        "ssh -o ProxyCommand='dockshell proxy web' .@web",
+        'ssh -o ProxyCommand="dockshell proxy web" .@web',
         (0, 1),
         ("via", *_ENGINE),
+    ),
+    "serve": Verb(
+        "the same for a team, on a port, by public keys",
+        "",
+        "dockshell serve --authorized-keys ~/team_keys",
+        (0, 0),
+        ("listen", "authorized_keys", "log", "most", "via", *_ENGINE),
+    ),
+    "ssh": Verb(
+        "switches a baseimage's own sshd on or off",
+        "enable|disable|status [TARGET]",
+        "dockshell ssh enable web",
+        (1, 2),
+        _ENGINE,
+        "status ends with 0 where an sshd listens inside, with 3 where none does.\n"
+        "A container without one can be reached by `dockshell ssh-config` all the same.",
+    ),
+    "ssh-config": Verb(
+        "~/.ssh/config for `ssh TARGET.dockshell`",
+        "",
+        "dockshell ssh-config --install",
+        (0, 0),
+        ("install", "remove", "host", "context", "debug", "help"),
+        "Prints it, unless told to install or remove it; then `ssh web.dockshell` works.",
     ),
     "init": Verb(
         "prints completions and the aliases dl, dsh",
@@ -272,7 +303,7 @@ Each verb's options: dockshell VERB --help"""
 def usage(verb: str = "") -> str:
     """The help of a verb, or of the whole for an empty one."""
     if not verb:
-        verbs = [f"  {name:6}  {each.words:24} {each.summary}" for name, each in VERBS.items()]
+        verbs = [_row(f"{name} {each.words}", each.summary) for name, each in VERBS.items()]
         return "\n".join((_TOP, *verbs, _BELOW))
     known = _KNOWN[verb]
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
@@ -286,4 +317,10 @@ def usage(verb: str = "") -> str:
         if each.field in known.options and not each.hidden:
             spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")
             lines.append(f"  {spelled:24} {each.help}")
-    return "\n".join([*lines, "", f"example: {known.example}"])
+    note = ["", known.note] if known.note else []
+    return "\n".join([*lines, *note, "", f"example: {known.example}"])
+
+
+def _row(words: str, summary: str) -> str:
+    """What is too long for its column has a line of its own."""
+    return f"  {words:30} {summary}" if len(words) <= 30 else f"  {words}\n{'':33}{summary}"

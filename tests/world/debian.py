@@ -9,6 +9,11 @@ from tests.world.archive import Layer
 from tests.world.bootstrap import debian_tar
 
 _INCLUDE = "openssh-server,runit,procps,zsh,tmux"
+_WORKSHOP = "git,python3,rsync"
+_FINISH_WORKSHOP = """
+rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
+useradd --create-home --uid 1000 --shell /bin/bash app
+"""
 _FINISH = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 rm -rf /var/log/* /etc/ssh/ssh_host_*
@@ -52,3 +57,8 @@ def debian_tarball(scratch: str, say: Callable[[str], None]) -> str:
     """The path of the Debian's tar, made first where the cache lacks it. Raises Unavailable where it can't be made
     here."""
     return debian_tar("", _INCLUDE, _FINISH, scratch, say)
+
+
+def workshop_tarball(scratch: str, say: Callable[[str], None]) -> str:
+    """The same of the workshop's."""
+    return debian_tar("", _WORKSHOP, _FINISH_WORKSHOP, scratch, say)

@@ -9,7 +9,8 @@
 - `locked`     busybox with USER 65532, which has no entry; run with LOCKED: no capabilities, read-only, no new
                privileges, no network.
 - `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
-- `baseimage`  a real Debian laid out like baseimage-docker (debian.py)."""
+- `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
+- `workshop`   a real Debian with what remote tools want to find: rsync, git, Python. No sshd."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.world.archive import Layer
-from tests.world.debian import baseimage_layer, debian_tarball
+from tests.world.debian import baseimage_layer, debian_tarball, workshop_tarball
 from tests.world.unavailable import Unavailable
 
 LOCKED = ("--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges", "--network", "none")
@@ -94,6 +95,10 @@ def _baseimage_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [debian_tarball(directory, say), baseimage_layer().write(directory)]
 
 
+def _workshop_layers(directory: str, say: Callable[[str], None]) -> list[str]:
+    return [workshop_tarball(directory, say)]
+
+
 IMAGES: Mapping[str, Image] = {
     "busybox": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP}),
     "app": Image(
@@ -114,6 +119,13 @@ IMAGES: Mapping[str, Image] = {
         {
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
             "Cmd": ["/sbin/my_init"],
+        },
+    ),
+    "workshop": Image(
+        _workshop_layers,
+        {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+            "Cmd": ["sleep", "infinity"],
         },
     ),
 }

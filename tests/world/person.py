@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -26,9 +29,10 @@ class Person(NamedTuple):
 
 
 @contextlib.contextmanager
-def person(uid: int, groups: Sequence[int] = ()) -> Iterator[Person]:
+def person(uid: int, groups: Sequence[int] = (), guests: Sequence[str] = ()) -> Iterator[Person]:
     """Somebody with that number and these groups, the first of them their own, and with a copy of dockshell, for they
-    may not read this one. Raises Unavailable where there is no Python for all. Takes root."""
+    may not read this one. guests: packages that they are to have too. Raises Unavailable where there is no Python for
+    all, or another than ours for the guests. Takes root."""
     new_enough = [_PYTHON, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
     if not os.path.exists(_PYTHON) or subprocess.run(new_enough, check=False).returncode:
         raise Unavailable("no Python for all")
@@ -40,6 +44,8 @@ def person(uid: int, groups: Sequence[int] = ()) -> Iterator[Person]:
         os.chmod(place, 0o755)
         library = os.path.join(place, "library")
         shutil.copytree(os.path.join(_ROOT, "dockshell"), os.path.join(library, "dockshell"))
+        for guest in guests:
+            _bring(guest, library)
         subprocess.run([_PYTHON, "-m", "compileall", "-q", library], check=True)
         environment = {"HOME": place, "PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8"}
         become = ["setpriv", f"--reuid={uid}", f"--regid={own}", *rights, "--inh-caps=-all"]
@@ -48,6 +54,26 @@ def person(uid: int, groups: Sequence[int] = ()) -> Iterator[Person]:
         yield Person(command, {**environment, "PYTHONPATH": library}, place)
     finally:
         shutil.rmtree(place)
+
+
+# What the guests bring along.
+_BROUGHT = {"asyncssh": ("asyncssh", "cryptography", "cffi", "typing_extensions.py"), "dns": ("dns",)}
+
+
+def _bring(guest: str, library: str) -> None:
+    ours = "{}.{}".format(*sys.version_info[:2])
+    asked = [_PYTHON, "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"]
+    if subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() != ours:
+        raise Unavailable(f"the Python for all is not a {ours} as ours is")
+    place = sysconfig.get_path("platlib")
+    for name in _BROUGHT[guest]:
+        found = os.path.join(place, name)
+        if os.path.isdir(found):
+            shutil.copytree(found, os.path.join(library, name), dirs_exist_ok=True)
+        else:
+            shutil.copy(found, library)
+    for path in glob.glob(os.path.join(place, "_cffi_backend*")):
+        shutil.copy(path, library)
 
 
 def let_in(directory: str, top: str) -> None:

@@ -1,0 +1,40 @@
+"""What `dockshell serve` tells of itself: a line of JSON for each login, refusal, session and end."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+
+from dockshell.errors import printable
+
+__all__ = ["Journal"]
+
+_LONGEST = 200  # characters of a text: what clients say of themselves is theirs to choose
+
+
+class Journal:
+    """descriptor: where the lines go, each by one write(2), so that those of several processes don't mix; known: what
+    every line says besides (the peer, the connection). No command, no path and no key's private half is ever told."""
+
+    def __init__(self, descriptor: int, **known: str | int) -> None:
+        self._descriptor = descriptor
+        self._known = known
+
+    def about(self, **known: str | int) -> Journal:
+        """The same, with more that every line says."""
+        return Journal(self._descriptor, **self._known, **known)
+
+    def tell(self, event: str, **facts: str | int | None) -> None:
+        """event: `listening`, `login`, `refusal`, `session`, `end`, `disconnect`."""
+        when = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        said = {name: _short(value) for name, value in {**self._known, **facts}.items() if value is not None}
+        line = json.dumps({"time": when, "event": event, **said}, ensure_ascii=True)
+        try:
+            os.write(self._descriptor, line.encode() + b"\n")
+        except OSError:
+            pass  # a full disk keeps nobody out, nor in
+
+
+def _short(value: str | int) -> str | int:
+    return printable(value)[:_LONGEST] if isinstance(value, str) else value

@@ -1,0 +1,295 @@
+"""`dockshell serve`: containers by SSH for people without an account here, by the keys that are let in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import COMMAND
+from tests.contract.watching import children, processes, unique, until
+from tests.world import Peer, World
+
+
+class Server:
+    """A running `dockshell serve`, and how one gets in."""
+
+    def __init__(self, process: subprocess.Popen[bytes], journal: Path, directory: Path) -> None:
+        self.process, self._journal, self._directory = process, journal, directory
+        self.port = 0
+
+    def journal(self, event: str = "") -> list[dict[str, Any]]:
+        """What it has told so far."""
+        lines = [json.loads(line) for line in self._journal.read_text().splitlines()]
+        return [line for line in lines if not event or line["event"] == event]
+
+    def argv(self, name: str, *words: str, key: str = "key", options: Sequence[str] = ()) -> list[str]:
+        fixed = [
+            "BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
+        ]  # fmt: skip
+        set_up = [word for each in fixed for word in ("-o", each)]
+        identity = ["-i", str(self._directory / key)]
+        return ["ssh", "-F", "none", *set_up, *identity, *options, "-p", str(self.port), f"{name}@127.0.0.1", *words]
+
+    def ssh(self, name: str, *words: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
+        """`ssh NAME@127.0.0.1 -p PORT WORDS`."""
+        input = more.pop("input", b"")
+        argv = self.argv(name, *words, **more)
+        return subprocess.run(argv, input=input, capture_output=True, check=False, timeout=60)
+
+
+Serve = Callable[..., contextlib.AbstractContextManager[Server]]
+
+
+@pytest.fixture
+def keys(world: World, tmp_path: Path) -> Callable[..., Path]:
+    """keys(*lines): authorized keys, `{key}` and `{other}` in them being two key pairs that are here."""
+    for name in ("key", "other"):
+        argv = [world.need_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", f"the {name}"]
+        subprocess.run([*argv, "-f", str(tmp_path / name)], check=True)
+    halves = {name: (tmp_path / f"{name}.pub").read_text().strip() for name in ("key", "other")}
+
+    def write(*lines: str) -> Path:
+        path = tmp_path / "authorized"
+        path.write_text("".join(line.format(**halves) + "\n" for line in lines))
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def serve(environment: dict[str, str], tmp_path: Path) -> Serve:
+    """serve(peer, keys, *options): a server at a port of its own, stopped at the block's end."""
+
+    @contextlib.contextmanager
+    def start(peer: Peer, keys: Path, *options: str) -> Iterator[Server]:
+        journal = tmp_path / "journal"
+        argv = [*COMMAND, "serve", "--listen", "127.0.0.1:0", "--authorized-keys", str(keys), "--log", str(journal)]
+        env = {**environment, "DOCKER_HOST": peer.url}
+        process = subprocess.Popen([*argv, *options], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        server = Server(process, journal, tmp_path)
+        try:
+            until(lambda: journal.exists() and server.journal("listening") or process.poll() is not None, 15)
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            server.port = server.journal("listening")[0]["port"]
+            yield server
+        finally:
+            process.terminate()
+            said = process.communicate(timeout=10)[1]
+        assert b"Traceback" not in said, said
+
+    return start
+
+
+def test_who_has_a_key_gets_in(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """The name is the container's; the exit code comes back; each step is in the journal, without the command."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}")) as server:
+        done = server.ssh(name, "id -un; exit 6")
+        assert (done.returncode, done.stdout) == (6, b"root\n"), done.stderr
+        until(lambda: server.journal("disconnect"), 5)
+        events = server.journal()
+    assert [each["event"] for each in events] == ["listening", "login", "session", "end", "disconnect"]
+    login, session, end = events[1:4]
+    assert login["target"] == name and login["key"].startswith("SHA256:") and login["comment"] == "the key"
+    assert login["peer"].startswith("127.0.0.1:") and session["kind"] == "exec" and end["code"] == 6
+    assert "id -un" not in json.dumps(events)
+
+
+def test_podman_too(podman: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """… and a file by scp's protocol."""
+    with serve(podman, keys("{key}")) as server:
+        assert server.ssh(podman.shared("busybox"), "echo in").stdout == b"in\n"
+
+
+def test_nobody_else_gets_in(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """Another key, none at all, a password: refused, and told in the journal."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}")) as server:
+        done = server.ssh(name, "echo in", key="other")
+        assert (done.returncode, done.stdout) == (255, b"") and b"Permission denied (publickey)" in done.stderr
+        refusal = until(lambda: server.journal("refusal"), 5)[0]
+        assert refusal["target"] == name and "key" in refusal["why"]
+        assert not server.journal("login")
+
+
+@pytest.mark.parametrize(
+    ("option", "target", "let"),
+    [
+        ('container="{name}"', "{name}", True),
+        ('container="{name}"', "{id}", True),
+        ('container="other-*,dsh-*"', "{name}", True),
+        ('container="dsh-*,!{name}"', "{name}", False),
+        ('container="other"', "{name}", False),
+        ('container="other"', "{id}", False),
+        ('container="other"', "@latest", False),
+        ('container="*"', "kernel://pid:{pid}", False),
+        ("", "kernel://pid:{pid}", False),
+        ('from="10.0.0.0/8"', "{name}", False),
+        ('from="127.0.0.0/8"', "{name}", True),
+        ('expiry-time="20200101"', "{name}", False),
+        ('containers="{name}"', "{name}", False),
+    ],
+)
+def test_a_key_leads_where_its_line_says(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], option: str, target: str, let: bool
+) -> None:
+    """By the container's name, whatever words were typed for it; an option that isn't known makes the key worthless."""
+    name = docker.shared("busybox")
+    facts = {"name": name, "id": docker.inspect(name)["Id"][:12], "pid": str(docker.pid(name))}
+    line = option.format(**facts)
+    with serve(docker, keys(f"{line} {{key}}".strip())) as server:
+        done = server.ssh(target.format(**facts), "echo in")
+        assert (done.stdout == b"in\n") is let, done.stderr
+        assert (done.returncode == 0) is let
+
+
+def test_a_key_s_user(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """user= says who they are inside."""
+    with serve(docker, keys('user="app" {key}')) as server:
+        assert server.ssh(docker.shared("busybox"), "id -un").stdout == b"app\n"
+
+
+def test_a_key_s_command(docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path) -> None:
+    """command= is all that runs, whatever was asked for, files included; what was asked for is in
+    SSH_ORIGINAL_COMMAND."""
+    name = docker.shared("busybox")
+    with serve(docker, keys('command="echo \\"only: $SSH_ORIGINAL_COMMAND\\"" {key}')) as server:
+        assert server.ssh(name, "cat /etc/passwd").stdout == b"only: cat /etc/passwd\n"
+        assert server.ssh(name).stdout == b"only: \n"
+        assert server.ssh(name, "sftp", options=["-s"]).stdout == b"only: \n"
+
+
+def test_a_key_without_forwarding(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """no-forwarding: neither in nor out."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("no-forwarding {key}")) as server:
+        done = server.ssh(name, "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7100:localhost:1"])
+        assert done.returncode == 255
+        done = server.ssh(name, options=["-W", "localhost:1"])
+        assert done.returncode == 255 and b"forwards nothing" in done.stderr
+
+
+def test_keys_are_read_anew(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """A key that is taken out of the file no longer gets in."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}")) as server:
+        assert server.ssh(name, "echo in").stdout == b"in\n"
+        keys("{other}")
+        assert server.ssh(name, "echo in").returncode == 255
+        assert server.ssh(name, "echo in", key="other").stdout == b"in\n"
+
+
+def test_beyond_loopback_only_with_keys(docker: Peer, dockshell: Callable[..., Any]) -> None:
+    """An address that others reach takes --authorized-keys."""
+    for address in ("0.0.0.0:0", "[::]:0"):
+        done = dockshell("serve", "--listen", address, engine=docker)
+        assert done.returncode == 2 and b"--authorized-keys" in done.stderr
+
+
+def test_keys_that_others_may_change(docker: Peer, dockshell: Callable[..., Any], keys: Callable[..., Path]) -> None:
+    """A file of keys that others may write is none to go by."""
+    path = keys("{key}")
+    path.chmod(0o666)
+    done = dockshell("serve", "--listen", "127.0.0.1:0", "--authorized-keys", str(path), engine=docker)
+    assert done.returncode in (2, 125) and b"others" in done.stderr
+
+
+def test_limits(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """More connections than --most are turned away, and those that are in go on."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}"), "--most", "2") as server:
+        pipe = subprocess.PIPE
+        inside = [
+            subprocess.Popen(server.argv(name, "echo in; cat"), stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(2)
+        ]
+        for process in inside:
+            assert process.stdout and process.stdout.readline() == b"in\n"
+        assert server.ssh(name, "true").returncode == 255
+        assert "too many" in server.journal("refusal")[0]["why"]
+        for process in inside:
+            assert process.communicate(b"still", timeout=10)[0] == b"still"
+        until(lambda: len(server.journal("disconnect")) == 2, 5)
+        assert server.ssh(name, "echo again").stdout == b"again\n"
+
+
+def test_a_rate_for_each_address(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """Who fails to log in again and again is no longer listened to for a while."""
+    with serve(docker, keys("{key}")) as server:
+        for _ in range(30):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.port), 5) as knocker:
+                knocker.sendall(b"SSH-2.0-knock\r\n")
+                knocker.recv(64)
+            if any("this address" in each["why"] for each in server.journal("refusal")):
+                break
+            time.sleep(0.2)
+        assert any("this address" in each["why"] for each in server.journal("refusal"))
+
+
+def test_one_does_not_take_another_down(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """A connection's process that is killed takes its own command along, and no other."""
+    name = docker.shared("busybox")
+    word = unique()
+    with serve(docker, keys("{key}")) as server:
+        pipe = subprocess.PIPE
+        first = subprocess.Popen(server.argv(name, f"echo in; sleep {word}"), stdin=pipe, stdout=pipe, stderr=pipe)
+        assert first.stdout and first.stdout.readline() == b"in\n"
+        before = set(children(server.process.pid))
+        second = subprocess.Popen(server.argv(name, "echo in; cat"), stdin=pipe, stdout=pipe, stderr=pipe)
+        assert second.stdout and second.stdout.readline() == b"in\n"
+        newest = set(children(server.process.pid)) - before
+        for pid in before:
+            with contextlib.suppress(ProcessLookupError):
+                if _serves(pid, first):
+                    os.kill(pid, signal.SIGKILL)
+        first.communicate(timeout=10)
+        assert newest
+        until(lambda: not processes(f"sleep\0{word}"), 6)
+        assert second.communicate(b"alive", timeout=10)[0] == b"alive"
+
+
+def _serves(pid: int, client: subprocess.Popen[bytes]) -> bool:
+    """Does that process hold a connection? (The steward holds none.)"""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{number}").startswith("anon_inode:[eventpoll]"):
+                return True
+    return False
+
+
+def test_the_end_of_the_server_ends_all(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """TERM: connections end, and what they ran."""
+    name = docker.shared("busybox")
+    word = unique()
+    with serve(docker, keys("{key}")) as server:
+        pipe = subprocess.PIPE
+        client = subprocess.Popen(server.argv(name, f"echo in; sleep {word}"), stdin=pipe, stdout=pipe, stderr=pipe)
+        assert client.stdout and client.stdout.readline() == b"in\n"
+        server.process.terminate()
+        server.process.wait(10)
+        client.communicate(timeout=10)
+        until(lambda: not processes(f"sleep\0{word}"), 6)
+
+
+def test_fifty_at_once(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """Each gets its own answer."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}")) as server:
+        pipe = subprocess.PIPE
+        running = [
+            subprocess.Popen(server.argv(name, f"echo {number}; cat"), stdin=pipe, stdout=pipe, stderr=pipe)
+            for number in range(50)
+        ]
+        answers = [process.communicate(b"in", timeout=120) for process in running]
+    assert [answer[0] for answer in answers] == [b"%d\nin" % number for number in range(50)], answers
