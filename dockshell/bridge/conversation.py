@@ -34,8 +34,8 @@ _NAMES = {number: name for name, number in _SIGNALS.items()}
 
 @noun(frozen=True)
 class Allowed:
-    """What somebody who has logged in may do. target, user, admitted: as an errand has them. line: the only command that
-    may run, whatever is asked for; None for any. forwarding, agent, terminals: whether those may be had."""
+    """What somebody who has logged in may do. target, user, admitted: as an errand has them. line: the only command
+    that may run, whatever is asked for; None for any. forwarding, agent, terminals: whether those may be had."""
 
     target: str
     user: str = ""

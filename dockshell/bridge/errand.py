@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @noun(frozen=True)
 class Errand:
-    """what: a name in errands.py. target: whose container, as typed; admitted: patterns of which the name of that
-    container must fit one, `None` for any (`serve`'s keys); user: as whom, empty for the container's own.
+    """what: a name in errands.py. target: whose container, as typed; admitted: the globs that its name must
+    fit, none for any container that an engine names; None for any at all; user: as whom, empty for the container's own.
 
     For a command: line, empty for a login shell; terminal: its columns and rows, empty for none; env: pairs.
     For files: words of scp's old protocol, empty for sftp. For sockets: host and port, or a path inside."""

@@ -171,23 +171,18 @@ _KINDS = {
 def _container(errand: Errand, setting: Setting) -> Container:
     """The one that is meant, found anew for each errand: it may have been started anew in the meantime. Raises
     DockshellError; to somebody who may not enter it, it is as if it weren't there."""
-    from fnmatch import fnmatchcase
-
-    from dockshell.errors import NotFound
-
     if errand.admitted is None:
         return resolve_running(parse(errand.target), setting.place, setting.voice)
+    from dockshell.bridge import authorized
+    from dockshell.errors import NotFound
+
     refusal = NotFound(f"no container {printable(errand.target)} that your key lets you into: ask whoever runs this")
     try:
         container = resolve_running(parse(errand.target), setting.place, Voice())
     except DockshellError:
         raise refusal from None
-    if container.engine.api is None:
-        raise refusal  # its name is whatever its first process calls itself
-    wanted = [each for each in errand.admitted if not each.startswith("!")]
-    unwanted = [each[1:] for each in errand.admitted if each.startswith("!")]
-    fits = any(fnmatchcase(container.name, each) for each in wanted)
-    if not fits or any(fnmatchcase(container.name, each) for each in unwanted):
+    # Without an engine its name is whatever its first process calls itself.
+    if container.engine.api is None or not authorized.admits(errand.admitted, container.name):
         raise refusal
     return container
 

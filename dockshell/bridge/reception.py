@@ -21,6 +21,7 @@ from dockshell.bridge.conversation import Allowed
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.server import serve
 from dockshell.bridge.steward import Steward
+from dockshell.errors import DockshellError
 from dockshell.model import noun
 from dockshell.ssh.keys import fingerprint
 
@@ -155,7 +156,11 @@ class Reception:
             guest.close()
         self._steward.close()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        gate = _Keys(self._keys, peer, journal, lambda told: _write(word, told))
+        try:
+            gate = _Keys(self._keys, peer, journal, lambda told: _write(word, told))
+        except DockshellError as error:  # the file was changed since we began
+            journal.tell("refusal", why=str(error))
+            os._exit(1)
         serve(connection.fileno(), connection.fileno(), gate, handle, self._host_key, peer)
         os._exit(0)
 
@@ -233,7 +238,7 @@ class _Keys:
         return Allowed(
             target=name,
             user=entry.user,
-            admitted=entry.containers or ("*",),
+            admitted=entry.containers,
             line=entry.command,
             forwarding=entry.forwarding,
             agent=entry.agent,

@@ -178,7 +178,8 @@ class _Door(asyncssh.SSHServer, Host):
     def failed(self, error: BaseException) -> None:
         """The connection ended, or never came about."""
         if not self._in:
-            why = "it hung up" if isinstance(error, asyncssh.ConnectionLost) else str(error)
+            hung_up = isinstance(error, asyncssh.ConnectionLost)
+            why = f"none of {self._tries} keys gets in" if self._tries else "it hung up" if hung_up else str(error)
             self._gate.refused(printable(self._name), printable(why))
 
     def send(self, errand: Errand, descriptors: list[int]) -> Any:

@@ -92,7 +92,8 @@ def _listening(family: int, address: tuple[str, int]) -> socket.socket:
     except OSError as error:
         made.close()
         raise UsageError(
-            f"{printable(address[0])} port {address[1]} can't be listened on ({error.strerror}): name another with --listen"
+            f"{printable(address[0])} port {address[1]} can't be listened on ({error.strerror}): "
+            "name another with --listen"
         ) from None
     return made
 

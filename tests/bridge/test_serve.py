@@ -39,7 +39,7 @@ class Server:
         ]  # fmt: skip
         set_up = [word for each in fixed for word in ("-o", each)]
         identity = ["-i", str(self._directory / key)]
-        return ["ssh", "-F", "none", *set_up, *identity, *options, "-p", str(self.port), f"{name}@127.0.0.1", *words]
+        return ["ssh", "-F", "none", *options, *set_up, *identity, "-p", str(self.port), f"{name}@127.0.0.1", *words]
 
     def ssh(self, name: str, *words: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
         """`ssh NAME@127.0.0.1 -p PORT WORDS`."""
@@ -177,7 +177,7 @@ def test_a_key_without_forwarding(docker: Peer, serve: Serve, keys: Callable[...
     with serve(docker, keys("no-forwarding {key}")) as server:
         done = server.ssh(name, "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7100:localhost:1"])
         assert done.returncode == 255
-        done = server.ssh(name, options=["-W", "localhost:1"])
+        done = server.ssh(name, options=["-v", "-o", "LogLevel=VERBOSE", "-W", "localhost:1"])
         assert done.returncode == 255 and b"forwards nothing" in done.stderr
 
 
