@@ -18,6 +18,7 @@ __all__ = [
     "last_capability",
     "no_new_privileges",
     "not_dumpable",
+    "settle",
 ]
 
 # What entering takes of the one who enters, by number and name.
@@ -67,6 +68,13 @@ def become(uid: int, gid: int, groups: tuple[int, ...] | None, capabilities: Cap
     prctl(_PR_CAP_AMBIENT, _CLEAR_ALL)
     for number in _bits(capabilities.ambient & capabilities.inheritable):
         prctl(_PR_CAP_AMBIENT, _RAISE, number)
+
+
+def settle(uid: int, capabilities: Capabilities) -> None:
+    """Leaves the calling process what it would have after execve(2), without one: root all that its bounding set has,
+    anybody else what is ambient (capabilities(7), "Transformation of capabilities during execve")."""
+    kept = capabilities.bounding if uid == 0 else capabilities.ambient & capabilities.inheritable
+    _capset(kept, kept, capabilities.inheritable)
 
 
 def bound(keep: int, last: int) -> None:

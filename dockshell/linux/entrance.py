@@ -117,7 +117,7 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
             os._exit(127)  # the keeper said why already
         step = "execute"
         if entrance.act:
-            _act(entrance.act, {gate, report})
+            _act(entrance, {gate, report})
         _execute(entrance)
     except (OSError, ValueError) as error:
         subject = (
@@ -168,13 +168,15 @@ def _start_in(directories: tuple[str, ...]) -> None:
     raise failure
 
 
-def _act(act: Callable[[], int], ours: set[int]) -> NoReturn:
-    """Nothing is executed, so nothing made the process visible to those in there again, and none of ours was closed."""
+def _act(entrance: Entrance, ours: set[int]) -> NoReturn:
+    """What execve would have done: rights that go with it go, descriptors are closed. What it would have undone, that
+    the process can't be looked into, stays."""
+    credentials.settle(entrance.uid, entrance.capabilities)
     credentials.not_dumpable()
     for descriptor in ours:
         os.close(descriptor)  # the report's end says that it has begun
     try:
-        code = act()
+        code = entrance.act() if entrance.act else 0
     except BaseException:
         code = 125
     os._exit(code & 0xFF)
