@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import memory
+from benchmarks import bridge, memory
 from benchmarks.stage import Stage
 from benchmarks.timing import Bounds, Line, compare
 
@@ -223,6 +223,12 @@ ROWS: Mapping[str, Row] = {
         f"{direction}-{via}-{peer}": Pair(_through(via, peer, direction), limit, heavy=True)
         for via, peer, limit in (("nsenter", "nsenter", 1.1), ("nsenter", "docker", None), ("exec", "docker", 1.0))
         for direction in ("out", "in")
+    },
+    "bridge": Pair(bridge.command, 1.0),
+    **{
+        f"bridge-{protocol}-{direction}": Pair(bridge.files(protocol, direction), 1.11, heavy=True)
+        for protocol in ("scp", "sftp")
+        for direction in ("up", "down")
     },
     "memory-nsenter": Peak("nsenter", 20),
     "memory-exec": Peak("exec", 25),

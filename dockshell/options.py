@@ -53,6 +53,10 @@ OPTIONS = (
     Option("--authorized-keys", "FILE", "who may come in, as sshd has it, with container="),
     Option("--log", "FILE", "appends the journal to it (stderr)"),
     Option("--most", "N", "connections at once (200)"),
+    Option("-A", "", "passes the ssh agent on, for the ssh route"),
+    Option("-L", "FORWARD", "[BIND:]PORT:HOST:HOSTPORT: listens here, connects inside", many=True),
+    Option("-R", "FORWARD", "the same: listens inside, connects here", many=True),
+    Option("-D", "[BIND:]PORT", "listens here for SOCKS, connects inside", many=True),
     Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
     Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
     Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
@@ -77,7 +81,7 @@ def option(spelling: str) -> Option | None:
 _ENGINE = ("host", "context", "verbose", "debug", "help")
 ENTERING = (
     "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach",
-    "privileged", "key", "port", "detach_keys", *_ENGINE,
+    "privileged", "key", "port", "A", "L", "R", "D", "detach_keys", *_ENGINE,
 )  # fmt: skip
 
 
@@ -120,7 +124,7 @@ VERBS = {
         "SSH on stdin and stdout, for ProxyCommand",
         "[TARGET]",
         'ssh -o ProxyCommand="dockshell proxy web" .@web',
-        (0, 1),
+        (0, 2),
         ("via", *_ENGINE),
     ),
     "serve": Verb(

@@ -24,7 +24,7 @@ def run(arguments: Arguments) -> int:
             "proxy speaks SSH on its input and output, for the ProxyCommand of ssh: `dockshell ssh-config --install`, "
             "then `ssh TARGET.dockshell`"
         )
-    target = (arguments.words or ["@latest"])[0].removesuffix(_SUFFIX)
+    target = _target(arguments.words).removesuffix(_SUFFIX)
     from dockshell.target import parse
 
     parse(target)  # what can't be one is refused before anything is waited for
@@ -37,6 +37,13 @@ def run(arguments: Arguments) -> int:
 
     serve(0, 1, Open(target), steward, hostkey.private())
     return 0
+
+
+def _target(words: list[str]) -> str:
+    """What `ssh-config` has clients say: the name as it was typed, %n, and as it was made of that, %h, in small letters
+    by some. A client that knows no %n (paramiko) leaves that as it is."""
+    typed, *made = words or ["@latest"]
+    return made[0] if made and typed == "%n" else typed
 
 
 def via(arguments: Arguments) -> str:

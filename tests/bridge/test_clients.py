@@ -48,7 +48,10 @@ def test_rsync(workshop: tuple[Way, str], world: World, tmp_path: Path) -> None:
     tree = _tree(tmp_path / "tree")
     rsh = shlex.join(["ssh", "-F", way.config, "-o", "BatchMode=yes"])
     rsync = [world.need_program("rsync"), "-a", "--stats", "-e", rsh]
-    for source, sink in ((f"{tree}/", f"{name}.dockshell:/work/tree"), (f"{name}.dockshell:/work/tree/", f"{tmp_path}/back")):
+    for source, sink in (
+        (f"{tree}/", f"{name}.dockshell:/work/tree"),
+        (f"{name}.dockshell:/work/tree/", f"{tmp_path}/back"),
+    ):
         subprocess.run([*rsync, source, sink], env=way.environment, check=True, capture_output=True, timeout=60)
     assert _same(tree, tmp_path / "back")
     (tree / "one").write_bytes((tree / "one").read_bytes() + b"more")
@@ -119,7 +122,8 @@ from fabric import Config, Connection
 from paramiko import RejectPolicy
 from paramiko.config import SSHConfig
 config, host, source, back = sys.argv[1:]
-with Connection(host, config=Config(runtime_ssh_path=config)) as c:
+# paramiko begins with a key or a password, whatever it is; without either it gives up before it asked.
+with Connection(host, config=Config(runtime_ssh_path=config), connect_kwargs={"password": ""}) as c:
     c.client.load_host_keys(SSHConfig.from_path(config).lookup(host)["userknownhostsfile"])
     # paramiko knows no HostKeyAlias: what is pinned under that name is the key for this host.
     keys = c.client.get_host_keys()
@@ -129,7 +133,15 @@ with Connection(host, config=Config(runtime_ssh_path=config)) as c:
     c.put(source, "/work/put")
     c.get("/work/put", back)
 """
-    argv = [sys.executable, "-c", script, way.config, f"{name}.dockshell", str(tmp_path / "source"), str(tmp_path / "back")]
+    argv = [
+        sys.executable,
+        "-c",
+        script,
+        way.config,
+        f"{name}.dockshell",
+        str(tmp_path / "source"),
+        str(tmp_path / "back"),
+    ]
     done = subprocess.run(argv, env=way.environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "exited with status 3" in done.stdout and "root" in done.stdout

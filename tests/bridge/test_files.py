@@ -180,13 +180,13 @@ def test_what_is_no_file_is_left_alone(rooted: Way, protocol: list[str], tmp_pat
 
 
 def test_who_serves_files_is_confined(rooted: Way) -> None:
-    """The process that serves them is the user's, in the container's namespaces and under its seccomp filter, may not be
-    looked into from inside, and has the capabilities of a command there."""
+    """The process that serves them is the user's, in the container's namespaces and under its seccomp filter, may not
+    be looked into from inside, and has the capabilities of a command there."""
     name = rooted.peer.run("busybox")
     before = set(_inside(rooted, name))
     process = rooted.started("-s", f"app@{name}.dockshell", "sftp")
     try:
-        (pid,) = until(lambda: set(_inside(rooted, name)) - before, 10)
+        pid = until(lambda: next((p for p in set(_inside(rooted, name)) - before if _uid(p) == 1000), 0), 10)
         status = Path(f"/proc/{pid}/status").read_text()
         first = Path(f"/proc/{rooted.peer.pid(name)}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -205,6 +205,12 @@ def test_who_serves_files_is_confined(rooted: Way) -> None:
         process.kill()
         process.communicate()
     until(lambda: set(_inside(rooted, name)) == before, 5)
+
+
+def _uid(pid: int) -> int:
+    """Whose process it is by now."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))
 
 
 def _inside(way: Way, name: str) -> list[int]:

@@ -192,25 +192,29 @@ def test_remote(ways: object, engine: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         ours.settimeout(10)
         port = ours.getsockname()[1]
-        with _forwarding(way, name, "-R", f"7007:127.0.0.1:{port}"):
-            with subprocess.Popen(
+        with (
+            _forwarding(way, name, "-R", f"7007:127.0.0.1:{port}"),
+            subprocess.Popen(
                 [*way.peer.cli, "exec", "-i", name, "nc", "127.0.0.1", "7007"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, **way.peer.env},
-            ) as inside:
-                connection, _ = ours.accept()
-                with connection:
-                    connection.sendall(b"from outside\n")
-                    assert inside.stdout and inside.stdout.readline() == b"from outside\n"
-                inside.kill()
+            ) as inside,
+        ):
+            connection, _ = ours.accept()
+            with connection:
+                connection.sendall(b"from outside\n")
+                assert inside.stdout and inside.stdout.readline() == b"from outside\n"
+            inside.kill()
         until(lambda: not _listens(way, name, 7007), 5)
 
 
 def test_remote_without_root_is_refused(ways: object) -> None:
     """Nobody can listen in there for somebody without root, and that is said, not passed over."""
     way: Way = ways("docker", "group")  # type: ignore[operator]
-    done = way.ssh(way.peer.shared("busybox"), "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7008:localhost:1"])
+    done = way.ssh(
+        way.peer.shared("busybox"), "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7008:localhost:1"]
+    )
     assert done.returncode == 255 and b"remote port forwarding failed" in done.stderr
 
 
@@ -247,10 +251,11 @@ def test_unix_sockets(rooted: Way, tmp_path: Path) -> None:
 def test_unix_sockets_of_others_stay_closed(rooted: Way, tmp_path: Path) -> None:
     """What the user may not connect to, they don't get to by us."""
     name = rooted.peer.run("busybox")
-    with _forwarding(rooted, f"root@{name}", "-R", "/tmp/roots.sock:/nowhere"):
-        with _forwarding(rooted, f"app@{name}", "-L", f"{tmp_path}/mine:/tmp/roots.sock"):
-            with contextlib.suppress(ConnectionError):
-                assert _exchange(str(tmp_path / "mine"), b"") == b""
+    roots = _forwarding(rooted, f"root@{name}", "-R", "/tmp/roots.sock:/nowhere")
+    mine = _forwarding(rooted, f"app@{name}", "-L", f"{tmp_path}/mine:/tmp/roots.sock")
+    with roots:
+        with mine, contextlib.suppress(ConnectionError):
+            assert _exchange(str(tmp_path / "mine"), b"") == b""
         path = rooted.peer.ask("exec", name, "stat", "-c", "%U", "/tmp/roots.sock")
         assert path == "root"
 
@@ -265,7 +270,9 @@ def test_agent(rooted: Way, world: World, tmp_path: Path) -> None:
             env = {**rooted.environment, "SSH_AUTH_SOCK": path}
             subprocess.run(["ssh-add", "-q", key], env=env, check=True)
             name = rooted.peer.shared("baseimage")
-            argv = rooted.argv("ssh", "-A", f"app@{name}.dockshell", "ssh-add -l; stat -c '%U %a' $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK")
+            argv = rooted.argv(
+                "ssh", "-A", f"app@{name}.dockshell", "ssh-add -l; stat -c '%U %a' $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK"
+            )
             done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=30)
             listed, mode, inside = done.stdout.splitlines()
             assert "carried (ED25519)" in listed and mode == "app 600", done

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.bridge.conftest import Way
-from tests.contract.watching import children, memory
 from tests.conftest import COMMAND
+from tests.contract.watching import children, memory
 
 
 def _proxy(way: Way, name: str) -> subprocess.Popen[bytes]:
@@ -107,7 +107,9 @@ def test_channels_that_do_nothing(rooted: Way) -> None:
         async with _connected(rooted, name) as connection:
 
             async def idle() -> None:
-                channel: Any = SSHClientChannel(connection, asyncio.get_running_loop(), "strict", None, "strict", 1 << 20, 1 << 15)
+                channel: Any = SSHClientChannel(
+                    connection, asyncio.get_running_loop(), "strict", None, "strict", 1 << 20, 1 << 15
+                )
                 await channel._open(b"session")
 
             refused = 0

@@ -80,7 +80,7 @@ def serve(environment: dict[str, str], tmp_path: Path) -> Serve:
         process = subprocess.Popen([*argv, *options], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         server = Server(process, journal, tmp_path)
         try:
-            until(lambda: journal.exists() and server.journal("listening") or process.poll() is not None, 15)
+            until(lambda: (journal.exists() and server.journal("listening")) or process.poll() is not None, 15)
             assert process.poll() is None, process.stderr and process.stderr.read()
             server.port = server.journal("listening")[0]["port"]
             yield server

@@ -161,7 +161,9 @@ def test_signals(ways: Callable[[str, str], Way]) -> None:
         async with asyncssh.connect(
             rooted.peer.shared("busybox") + ".dockshell", config=[rooted.config], known_hosts=None
         ) as connection:
-            process = await connection.create_process("trap 'echo got; exit 9' USR1; echo ready; while :; do sleep 0.1; done")
+            process = await connection.create_process(
+                "trap 'echo got; exit 9' USR1; echo ready; while :; do sleep 0.1; done"
+            )
             assert await process.stdout.readline() == "ready\n"
             process.send_signal("USR1")
             told = await process.stdout.readline()

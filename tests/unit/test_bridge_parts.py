@@ -1,0 +1,132 @@
+"""The bridge's pure parts, and what reads hostile text in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from dockshell.bridge.errand import Errand, pack, unpack
+from dockshell.bridge.journal import Journal
+from dockshell.bridge.sockets import Names, carrier, listening
+from dockshell.errors import DockshellError
+from dockshell.linux import passing
+from dockshell.model import Container
+
+_words = some.text(some.characters(blacklist_categories=("Cs",)))
+
+
+@given(
+    some.builds(
+        Errand,
+        what=_words,
+        target=_words,
+        admitted=some.none() | some.lists(_words).map(tuple),
+        user=_words,
+        line=some.binary(),
+        terminal=some.just(()) | some.tuples(some.integers(1, 0xFFFF), some.integers(1, 0xFFFF)),
+        env=some.lists(some.tuples(_words, _words)).map(tuple),
+        words=some.lists(some.binary()).map(tuple),
+        host=_words,
+        port=some.integers(0, 0xFFFF),
+        path=some.binary(),
+    )
+)
+def test_an_errand_arrives_as_it_was(errand: Errand) -> None:
+    """Whatever a client put into it, bytes that are no text included."""
+    assert unpack(pack(errand)) == errand
+
+
+class _Files:
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def read(self, path: str, limit: int = 0) -> bytes | None:
+        return self._files.get(path)
+
+
+def _container(files: dict[str, bytes]) -> Container:
+    class Engine:
+        def files(self, container: Container) -> _Files:
+            return _Files(files)
+
+    return Container("a" * 64, "web", cast(Any, Engine()))
+
+
+def test_names() -> None:
+    """Numbers are themselves, the loopback is known without asking, others are as the container's hosts file has
+    them."""
+    hosts = b"127.0.0.1 localhost\n10.1.2.3  db db.local # the database\nfe80::1 db\nnonsense db\n"
+    names = Names(_container({"/etc/hosts": hosts}))
+    assert names.addresses("db") == names.addresses("DB") == ["10.1.2.3", "fe80::1"]
+    assert names.addresses("10.9.8.7") == ["10.9.8.7"]
+    assert names.addresses("localhost") == names.addresses("") == ["127.0.0.1", "::1"]
+    assert names.addresses("unknown") == []
+
+
+@given(some.binary(), some.binary(), some.text(max_size=300))
+def test_any_files_and_any_name_have_an_answer(hosts: bytes, resolv: bytes, name: str) -> None:
+    """A list of addresses, whatever the container's files hold; only addresses are ever asked."""
+    resolv = resolv.replace(b"nameserver", b"")
+    for address in Names(_container({"/etc/hosts": hosts, "/etc/resolv.conf": resolv})).addresses(name):
+        assert any(_is(family, address) for family in (socket.AF_INET, socket.AF_INET6))
+
+
+def _is(family: int, address: str) -> bool:
+    try:
+        return bool(socket.inet_pton(family, address))
+    except OSError:
+        return False
+
+
+def test_listening() -> None:
+    """On the loopback, unless an address is given; names are not looked up."""
+    with listening("", 0, privileged=False) as made:
+        assert made.getsockname()[0] == "127.0.0.1"
+    with pytest.raises(DockshellError, match="no address"):
+        listening("example.com", 0, privileged=False)
+
+
+@given(some.text(max_size=50), some.integers(0, 0xFFFF))
+def test_a_carrier_s_host_is_no_script(host: str, port: int) -> None:
+    """It is an argument of its own."""
+    argv = carrier(host, port)
+    assert argv[:2] == (b"/bin/sh", b"-c") and argv[3:] == (
+        b"sh",
+        host.encode("utf-8", "surrogateescape"),
+        b"%d" % port,
+    )
+
+
+def test_descriptors_are_passed(tmp_path: Path) -> None:
+    """With a message, and without one at its end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, (tmp_path / "file").open("wb+") as file:
+        file.write(b"content")
+        file.flush()
+        passing.send(ours, b"look", [file.fileno(), 0])
+        content, (first, second) = passing.receive(theirs)
+        assert content == b"look" and os.pread(first, 10, 0) == b"content"
+        assert not os.get_inheritable(first)
+        os.close(first)
+        os.close(second)
+        ours.close()
+        assert passing.receive(theirs) == (b"", [])
+
+
+def test_the_journal(tmp_path: Path) -> None:
+    """A line of JSON for each event, in which nothing drives a terminal and nothing goes on for ever."""
+    with (tmp_path / "journal").open("wb") as file:
+        journal = Journal(file.fileno(), connection=7).about(peer="\x1b[2J" * 100)
+        journal.tell("login", target="web\n\x00", code=None)
+    (line,) = (tmp_path / "journal").read_text().splitlines()
+    told = json.loads(line)
+    assert told["event"] == "login" and told["connection"] == 7 and "code" not in told
+    assert told["target"] == "web\\n\\x00" and len(told["peer"]) <= 200 and "\\x1b" in told["peer"]
+    assert told["time"].endswith("Z") and "\x1b" not in line
