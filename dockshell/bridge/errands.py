@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dockshell.bridge.archive_tree import ArchiveTree
     from dockshell.bridge.errand import Errand
     from dockshell.bridge.steward import Setting
+    from dockshell.bridge.tree import Tree
     from dockshell.environment import Start
     from dockshell.identity import Identity
     from dockshell.linux.rootfs import RootFiles
@@ -86,7 +87,7 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
     container = _container(errand, setting)
     command = Command(argv=(b"sftp",), user=errand.user, share=True)
 
-    def serve(tree: sftp.Tree) -> int:
+    def serve(tree: Tree) -> int:
         return scp.serve(tree, errand.words, 0, 1) if errand.words else sftp.serve(tree, 0, 1)
 
     def act(start: Start, files: RootFiles) -> Callable[[], int]:

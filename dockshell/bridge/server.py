@@ -100,7 +100,7 @@ async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key:
         wire = Wire(source, sink, door.jam, peer)
         connection = await asyncssh.connect_reverse(
             "client",
-            tunnel=wire,  # type: ignore[arg-type]  # what it asks of one is create_connection()
+            tunnel=wire,  # what it asks of one is create_connection()
             config=None,
             server_factory=lambda: door,
             server_host_keys=[host_key],
@@ -197,8 +197,10 @@ class _Door(asyncssh.SSHServer, Host):
     def jam(self, jammed: bool) -> None:
         """The client takes no more for now, or does again: then what would only fill memory waits."""
         self._jammed = jammed
-        for each in (*self._conversations, *self._flows):
-            each.jam(jammed)
+        for conversation in self._conversations:
+            conversation.jam(jammed)
+        for flow in self._flows:
+            flow.jam(jammed)
 
     def close(self) -> None:
         for listener in self._listeners:

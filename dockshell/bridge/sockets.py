@@ -18,6 +18,8 @@ from dockshell.linux.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket as Channel
+
     from dockshell.model import Container
 
 __all__ = [
@@ -161,7 +163,7 @@ def carrier(host: str, port: int) -> tuple[bytes, ...]:
 # These run inside, between setns and the end of their process: no import, nothing but system calls.
 
 
-def connect_path(control: socket.socket, path: bytes) -> int:
+def connect_path(control: Channel, path: bytes) -> int:
     """Sends a socket connected to that path inside, or why there is none."""
     made = socket.socket(socket.AF_UNIX)
     try:
@@ -173,7 +175,7 @@ def connect_path(control: socket.socket, path: bytes) -> int:
     return 0
 
 
-def listen_path(control: socket.socket, path: bytes) -> int:
+def listen_path(control: Channel, path: bytes) -> int:
     """Sends a socket that listens at that path inside, and removes it once whoever asked is gone."""
     made = socket.socket(socket.AF_UNIX)
     os.umask(0o177)  # for its user alone, as sshd has it: StreamLocalBindMask, sshd_config(5)
@@ -189,7 +191,7 @@ def listen_path(control: socket.socket, path: bytes) -> int:
     return 0
 
 
-def listen_agent(control: socket.socket, path: bytes) -> int:
+def listen_agent(control: Channel, path: bytes) -> int:
     """The same at a new place that nobody else may reach; path is not heeded."""
     failure = OSError("there is no directory for it")
     for base in (b"/tmp", b"/dev/shm", b"/run", b"."):
@@ -208,7 +210,7 @@ def listen_agent(control: socket.socket, path: bytes) -> int:
     return _failed(control, b"a socket for the agent", failure)
 
 
-def _lent(control: socket.socket, made: socket.socket, path: bytes) -> None:
+def _lent(control: Channel, made: socket.socket, path: bytes) -> None:
     passing.send(control, encode({"socket": True, "path": path.decode("latin-1")}), [made.fileno()])
     made.close()
     control.setblocking(True)
@@ -216,7 +218,7 @@ def _lent(control: socket.socket, made: socket.socket, path: bytes) -> None:
         pass
 
 
-def _failed(control: socket.socket, path: bytes, error: OSError) -> int:
+def _failed(control: Channel, path: bytes, error: OSError) -> int:
     text = f"{printable(path.decode('utf-8', 'replace'))}: {error.strerror or error}"
     control.send(encode({"error": text, "code": 125}))
     return 1
