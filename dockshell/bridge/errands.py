@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
 
-    from dockshell.bridge.archive_tree import ArchiveTree
     from dockshell.bridge.errand import Errand
     from dockshell.bridge.steward import Setting
     from dockshell.bridge.tree import Tree
@@ -96,7 +95,7 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
 
     nsenter = _nsenter(container, command, setting)
     if isinstance(nsenter, str):
-        code = serve(_archive(container, errand, nsenter))
+        code = serve(_by_the_engine(container, errand, nsenter))
     else:
         code = _driven(nsenter.act(container, command, act), control)
     _tell(control, {"code": code, "signal": 0})
@@ -200,13 +199,13 @@ def _nsenter(container: Container, command: Command, setting: Setting) -> Nsente
     return reason or nsenter
 
 
-def _archive(container: Container, errand: Errand, reason: str) -> ArchiveTree:
+def _by_the_engine(container: Container, errand: Errand, reason: str) -> Tree:
     """Its files by the engine's API, for who can't enter."""
-    from dockshell.bridge.archive_tree import ArchiveTree
+    from dockshell.bridge.engine_tree import engine_tree
 
     if container.engine.api is None:
         raise NoRoute(container.name, [("nsenter", reason)])
-    return ArchiveTree(container.engine.api, container, _identity(container, errand))
+    return engine_tree(container.engine.api, container, _identity(container, errand))
 
 
 def _identity(container: Container, errand: Errand) -> Identity:
