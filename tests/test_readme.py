@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +36,19 @@ def _compose(service: str, number: int) -> list[str]:
     return [word for name, value in labels.items() for word in ("--label", f"com.docker.compose.{name}={value}")]
 
 
-def test_every_command_in_the_readme_works(docker: Peer, environment: Mapping[str, str]) -> None:
+def _own_configuration(directory: Path, home: str) -> str:
+    """A directory with ssh and scp that read the configuration in that home: the real ones read that of who runs the
+    tests, whatever HOME says."""
+    for name in ("ssh", "scp"):
+        real = shutil.which(name)
+        assert real
+        wrapper = directory / name
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} -F {shlex.quote(home)}/.ssh/config "$@"\n')
+        wrapper.chmod(0o755)
+    return str(directory)
+
+
+def test_every_command_in_the_readme_works(docker: Peer, environment: Mapping[str, str], tmp_path: Path) -> None:
     """In the order of the page, in one shell, each command ends with 0 and says nothing of an error."""
     docker.run("busybox", name="web", options=["--label", "app=web"])
     docker.run("busybox", name="shop-api-2", options=_compose("api", 2))
@@ -41,10 +56,11 @@ def test_every_command_in_the_readme_works(docker: Peer, environment: Mapping[st
     assert len(commands) > 12
     # One container named shop/api at the time; the second replica alone answers to both lines.
     script = "set -e\n" + "".join(f"echo '@ {number}' >&2\n{line}\n" for number, line in enumerate(commands))
-    env = {**environment, "PATH": f"{BIN}:{environment['PATH']}", "DOCKER_HOST": docker.url}
+    wrapped = _own_configuration(tmp_path, environment["HOME"])
+    env = {**environment, "PATH": f"{wrapped}:{BIN}:{environment['PATH']}", "DOCKER_HOST": docker.url}
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
-        env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, text=True,
+        env=env, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, text=True,
     )  # fmt: skip
     reached = int(done.stderr.rpartition("@ ")[2].split()[0])
     assert done.returncode == 0, f"`{commands[reached]}` failed: {done.stderr}"
