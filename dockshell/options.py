@@ -128,7 +128,7 @@ VERBS = {
         ("via", *_ENGINE),
     ),
     "serve": Verb(
-        "the same for a team, on a port, by public keys",
+        "an SSH server into containers, for a team",
         "",
         "dockshell serve --authorized-keys ~/team_keys",
         (0, 0),
