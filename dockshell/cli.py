@@ -81,7 +81,7 @@ def _carry_out(arguments: options.Arguments, words: list[str]) -> int:
         # `dockshell --help` is about all verbs; a shell's own help has to be asked for by name.
         print(options.usage(verb if verb in words or verb in options.DROPINS else ""))
         return 0
-    module = "dropin" if verb in options.DROPINS else verb.strip("_")
+    module = "dropin" if verb in options.DROPINS else verb.strip("_").replace("-", "_")
     # Not by importlib, whose own import takes longer than that of most verbs.
     code: int = __import__("dockshell.commands." + module, fromlist=("run",)).run(arguments)
     return code

@@ -124,7 +124,7 @@ VERBS = {
         "SSH on stdin and stdout, for ProxyCommand",
         "[TARGET]",
         'ssh -o ProxyCommand="dockshell proxy web" .@web',
-        (0, 2),
+        (0, 1),
         ("via", *_ENGINE),
     ),
     "serve": Verb(

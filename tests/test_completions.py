@@ -176,6 +176,11 @@ _COMPLETED = {
     "dockshell --via e": ["--via", "exec"],
     "dockshell exec --env-from i": ["exec", "--env-from", "init"],
     "dockshell init z": ["init", "zsh"],
+    "dockshell ssh-": ["ssh-config"],
+    "dockshell ssh-config --i": ["ssh-config", "--install"],
+    "dockshell ssh en": ["ssh", "enable"],
+    "dockshell ssh status web-n": ["ssh", "status", "web-new"],
+    "dockshell ssh disable label:ap": ["ssh", "disable", "label:app=x=y"],
     "dsh exec web-n": ["exec", "web-new"],
     "docker-bash web-n": ["web-new"],
     "docker-ssh web-n": ["web-new"],
@@ -188,7 +193,10 @@ _ALL_OFFERED = {
     "docker-bash ": _OFFERED,
     "docker-ssh ": _OFFERED,
     "dsh pid ": _OFFERED,
+    "dockshell proxy ": _OFFERED,
     "dockshell init ": ["bash", "zsh", "fish"],
+    "dockshell ssh ": ["enable", "disable", "status"],
+    "dockshell ssh enable ": _OFFERED,
     "dockshell --via ": ["auto", "ssh", "nsenter", "exec"],
 }
 

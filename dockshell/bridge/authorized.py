@@ -137,7 +137,7 @@ def parse(content: bytes) -> tuple[list[Entry], list[tuple[int, str]]]:
     """The file's content → its entries in order, and (line number, why) for each line that isn't understood."""
     entries, reasons = [], []
     for number, raw in enumerate(content.split(b"\n"), 1):
-        line = raw.strip(b" \t\r")
+        line = raw.strip()
         if not line or line.startswith(b"#"):
             continue
         try:

@@ -8,7 +8,7 @@ import os
 from dockshell.errors import DockshellError, printable
 from dockshell.ssh import own
 
-__all__ = ["ALIAS", "known_hosts", "private"]
+__all__ = ["ALIAS", "known_hosts", "private", "public"]
 
 ALIAS = "dockshell"  # the one name of every container (ssh_config(5), HostKeyAlias): it is the same server each time
 
@@ -22,7 +22,7 @@ def private() -> str:
 def known_hosts() -> str:
     """The path of the known_hosts file (sshd(8)) beside it, which holds that key and no other under ALIAS. Written,
     whole or not at all, where it is missing or says anything else. Raises DockshellError."""
-    line = f"{ALIAS} {_public(private())}\n".encode("ascii")
+    line = f"{ALIAS} {public()}\n".encode("ascii")
     path = os.path.join(own.directory(), "known_hosts")
     try:
         if _content(path) != line:
@@ -34,8 +34,10 @@ def known_hosts() -> str:
     return path
 
 
-def _public(path: str) -> str:
-    """`ssh-ed25519 AAAA…` of the private key itself; the .pub beside it may have been changed."""
+def public() -> str:
+    """`ssh-ed25519 AAAA…` of the private key itself; the .pub beside it may have been changed. Raises
+    DockshellError."""
+    path = private()
     from cryptography.hazmat.primitives import serialization as forms
 
     try:

@@ -231,8 +231,10 @@ class _Keys:
         return None
 
     def admits(self, name: str, blob: bytes) -> Allowed | None:
-        entry = next((each for each in self._entries if each.blob == blob), None)
-        if entry is None or not entry.valid(self._address, time.time()):
+        now = time.time()
+        fitting = (each for each in self._entries if each.blob == blob and each.valid(self._address, now))
+        entry = next(fitting, None)
+        if entry is None:
             return None
         self._shown = entry
         return Allowed(

@@ -41,7 +41,7 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 _SAFE = _LETTERS | frozenset("_.:/@=-")
 _HEX = frozenset("0123456789abcdef")
 _COMPOSE = ("project", "service", "container-number")  # the labels that Compose gives: com.docker.compose.*
-_ENTERING = ("shell", "exec", "ip", "pid", *options.DROPINS)  # the verbs whose first word is a TARGET
+_ENTERING = ("shell", "exec", "ip", "pid", "proxy", *options.DROPINS)  # the verbs whose first word is a TARGET
 
 
 def run(arguments: Arguments) -> int:
@@ -85,6 +85,8 @@ def candidates(words: Sequence[str], listing: _Listing) -> Iterator[tuple[str, s
         given = _spellings(typed)
     elif typed.count == 0:
         given = _first(typed, last, listing)
+    elif typed.count == 1 and typed.verb == "ssh":
+        given = _targets(last, typed.place, listing)
     for word, description in given:
         if word == FILES:
             yield word, description
@@ -185,6 +187,8 @@ def _first(typed: _Typed, last: str, listing: _Listing) -> Iterator[tuple[str, s
         yield from ((name, verb.summary) for name, verb in options.VERBS.items())
     if typed.verb == "init":
         yield from ((shell, "") for shell in ("bash", "zsh", "fish"))
+    elif typed.verb == "ssh":
+        yield from (("enable", "starts it"), ("disable", "undoes that"), ("status", "is it on, and who gets in"))
     elif not typed.verb or typed.verb in _ENTERING:
         yield from _targets(last, typed.place, listing)
 

@@ -40,10 +40,10 @@ def run(arguments: Arguments) -> int:
 
 
 def _target(words: list[str]) -> str:
-    """What `ssh-config` has clients say: the name as it was typed, %n, and as it was made of that, %h, in small letters
-    by some. A client that knows no %n (paramiko) leaves that as it is."""
-    typed, *made = words or ["@latest"]
-    return made[0] if made and typed == "%n" else typed
+    """What `ssh-config` has clients say: the name as it was typed, %n, and after a blank as it was made of that, %h, in
+    small letters by some. A client that knows no %n (paramiko) leaves that as it is."""
+    typed, _, made = (words or ["@latest"])[0].partition(" ")
+    return made if typed == "%n" else typed
 
 
 def via(arguments: Arguments) -> str:

@@ -44,8 +44,7 @@ def run(arguments: Arguments) -> int:
     from dockshell.ssh.keys import fingerprint
 
     host_key = hostkey.private()
-    with open(host_key + ".pub", "rb") as file:
-        parsed = public_line(file.read())
+    parsed = public_line(hostkey.public().encode())
     listeners = [_listening(family, address) for family, address in addresses]
     journal = Journal(_log(arguments.text("log")))
     for each in listeners:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Protocol
 
     from dockshell.model import Container, Size, Target
 else:
     Protocol = object
 
-__all__ = ["Api", "Engine", "Files", "Stream"]
+__all__ = ["Api", "Download", "Engine", "Files", "Stream"]
 
 
 class Files(Protocol):
@@ -83,6 +83,15 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+class Download(Protocol):
+    """An answer's content as it comes, however long it is."""
+
+    def read(self, size: int, /) -> bytes:
+        """At least one byte of it and at most so many; none at its end. Raises EngineError."""
+
+    def close(self) -> None: ...
+
+
 class Api(Protocol):
     """The part of Docker's API that dockshell speaks (https://docs.docker.com/engine/api/v1.41/). Each method raises
     EngineError, with the HTTP status if there was one."""
@@ -131,3 +140,10 @@ class Api(Protocol):
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
         """GET /containers/ID/archive: a tar of what is at that path, cut after `limit` bytes; None where there is
         nothing."""
+
+    def download(self, container: str, path: str) -> Download | None:
+        """The same as it comes, all of it."""
+
+    def upload(self, container: str, path: str, tar: Iterable[bytes], size: int) -> None:
+        """PUT /containers/ID/archive: unpacks a tar of that many bytes in that directory, as root and with the owners
+        that it names. A tmpfs in there swallows what it gets without a word (moby#22020)."""

@@ -15,7 +15,7 @@ from dockshell.errors import EngineError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from dockshell.model import Size
@@ -113,6 +113,45 @@ class LocalApi:
                 return None
             raise
 
+    def download(self, container: str, path: str) -> LocalDownload | None:
+        connection = self._request("GET", f"/containers/{quote(container)}/archive?path={quote(path)}")
+        try:
+            status, _ = self._head(connection)
+            if status < 400:
+                return LocalDownload(connection, self.address)
+            content = _rest(connection, _LARGEST_HEAD)
+        except OSError as error:
+            connection.close()
+            raise _stopped(self.address, error) from error
+        except EngineError:
+            connection.close()
+            raise
+        connection.close()
+        if status == 404:
+            return None
+        raise self._failure(status, content)
+
+    def upload(self, container: str, path: str, tar: Iterable[bytes], size: int) -> None:
+        query = f"/containers/{quote(container)}/archive?noOverwriteDirNonDir=1&path={quote(path)}"
+        connection = self._request("PUT", query, tar=size)
+        try:
+            try:
+                for piece in tar:
+                    connection.sendall(piece)
+            except ConnectionError:
+                pass  # it has refused before it had read all; its answer says why
+            status, _ = self._head(connection)
+            try:
+                content = _rest(connection, _LARGEST_HEAD)
+            except ConnectionResetError:
+                content = b""  # that is what is left of an answer by who leaves the tar's rest unread
+        except OSError as error:
+            raise _stopped(self.address, error) from error
+        finally:
+            connection.close()
+        if status >= 400:
+            raise self._failure(status, content)
+
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
             return decode(self._answer(method, path, body))
@@ -143,9 +182,7 @@ class LocalApi:
             status, fields = self._head(connection)
             content = _rest(connection, limit)
         except OSError as error:
-            raise EngineError(
-                f"the engine at {self.address} stopped answering: {error.strerror or 'timed out'}"
-            ) from error
+            raise _stopped(self.address, error) from error
         finally:
             connection.close()
         if status >= 400:
@@ -153,12 +190,13 @@ class LocalApi:
         return fields, content
 
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False, tar: int = 0
     ) -> socket:
+        """Sends a request; for one with a tar of that many bytes, all but the tar."""
         content = b"" if body is None else encode(body)
-        lines = [f"{method} {path} HTTP/1.{int(upgrade)}", "Host: docker", f"Content-Length: {len(content)}"]
-        if body is not None:
-            lines.append("Content-Type: application/json")
+        lines = [f"{method} {path} HTTP/1.{int(upgrade)}", "Host: docker", f"Content-Length: {tar or len(content)}"]
+        if body is not None or tar:
+            lines.append(f"Content-Type: application/{'x-tar' if tar else 'json'}")
         if upgrade:
             lines += ["Connection: Upgrade", "Upgrade: tcp"]
         connection = socket(AF_UNIX, SOCK_STREAM)
@@ -194,6 +232,23 @@ class LocalApi:
         return EngineError(f"the engine at {self.address} refused: {printable(text)}", status)
 
 
+class LocalDownload:
+    """The `Download` of a connection whose answer's head was read."""
+
+    def __init__(self, connection: socket, address: str) -> None:
+        self._connection = connection
+        self._address = address
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._connection.recv(size)
+        except OSError as error:
+            raise _stopped(self._address, error) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
     """An HTTP answer's head → its status and fields, with names in lower case (RFC 9112). Status 0: not HTTP."""
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -219,6 +274,10 @@ def unreachable(path: str, error: OSError) -> str:
     if not os.path.exists(path):
         return f"no engine at unix://{path}: there is no such socket; start the engine, or name another with -H"
     return f"no engine answers at unix://{path} ({error.strerror or 'timed out'}): start it, or name another with -H"
+
+
+def _stopped(address: str, error: OSError) -> EngineError:
+    return EngineError(f"the engine at {address} stopped answering: {error.strerror or 'timed out'}")
 
 
 def _rest(connection: socket, limit: int = _LARGEST_ANSWER) -> bytes:

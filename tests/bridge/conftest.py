@@ -62,7 +62,7 @@ def _configure(directory: Path, caller: Person, url: str) -> Path:
     pairs = [f"{name}={value}" for name, value in env.items()]
     proxy = shlex.join(["env", "-i", "-C", "/", *pairs, *caller.command]).replace("%", "%%")
     lines = [
-        f"  ProxyCommand {proxy} proxy -- '%n' '%h'" if line.strip().startswith("ProxyCommand ") else line
+        f"  ProxyCommand {proxy} proxy -- '%n %h'" if line.strip().startswith("ProxyCommand ") else line
         for line in block.splitlines()
     ]
     assert lines != block.splitlines()

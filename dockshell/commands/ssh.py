@@ -1,0 +1,215 @@
+"""`dockshell ssh`: the sshd that an image brings along, switched on, off, or looked at."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from dockshell.commands.looking import place, voice
+from dockshell.engines.aside import aside
+from dockshell.errors import DockshellError, UsageError, UserError, printable
+from dockshell.identity import resolve
+from dockshell.resolve import resolve_running
+from dockshell.ssh import listening
+from dockshell.ssh.keys import INSECURE_BLOB, fingerprint
+from dockshell.ssh.service import Facts, Service
+from dockshell.target import LATEST, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dockshell.engines import Files
+    from dockshell.model import Container, Port
+    from dockshell.options import Arguments
+    from dockshell.voice import Voice
+
+__all__ = ["run"]
+
+_NOT_LISTENING = 3  # as systemctl status has it for what isn't running: LSB, exit codes of the status action
+_PATIENCE = 60.0  # seconds for one step inside; host keys take a few
+_LISTENS_WITHIN = 20.0  # seconds after the service was started
+_SILENCE = 2.0  # seconds after which somebody who waits is told for what
+_MUCH = 1 << 20  # bytes that a step may say
+_KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+
+
+def run(arguments: Arguments) -> int:
+    """Does it to TARGET → 0; for `status` 3 where no sshd listens. Raises UsageError and DockshellError."""
+    action = arguments.words[0]
+    if action not in _ACTIONS:
+        raise UsageError(f"ssh takes enable, disable or status, not {printable(action)!r}: `dockshell ssh status web`")
+    target = parse(arguments.words[1]) if arguments.words[1:] else LATEST
+    container = resolve_running(target, place(arguments), voice(arguments))
+    return _ACTIONS[action](_Sshd(container), voice(arguments))
+
+
+class _Sshd:
+    """A container and the sshd in it, for people."""
+
+    def __init__(self, container: Container) -> None:
+        """Raises DockshellError for a container without an engine that could act inside."""
+        self.container = container
+        self.name = printable(container.name)
+        api = container.engine.api
+        if api is None:
+            raise DockshellError(
+                f"{self.name} has no engine that could act inside: name a container of Docker's or Podman's"
+            )
+
+        def inside(argv: Sequence[str]) -> tuple[int, bytes, bytes]:
+            return aside(api, container.id, argv, limit=_MUCH, patience=_PATIENCE)
+
+        self.files: Files = container.engine.files(container)
+        self.service = Service(container, self.files, inside)
+
+    def needed(self, facts: Facts) -> None:
+        """Raises DockshellError where the container isn't one whose sshd can be switched."""
+        if lacking := self.service.lacks(facts):
+            raise DockshellError(
+                f"{self.name} is not laid out like baseimage-docker, for it lacks {' and '.join(lacking)}: "
+                f"`dockshell ssh-config --install`, then `ssh {self.name}.dockshell`, works with any container"
+            )
+
+    def ports(self, facts: Facts) -> list[int]:
+        """Those at which it listens, or would."""
+        return sorted({port for port, _ in facts.listening}) or [listening.configured_port(self.files)]
+
+    def show(self, facts: Facts, voice: Voice) -> None:
+        """Prints a line for each fact, and warns of what is dangerous."""
+        for line in (*self._reach(facts), *self._keys()):
+            print(line)
+        self._warn(facts, voice)
+
+    def _reach(self, facts: Facts) -> Iterator[str]:
+        own = {address for _, address in self.container.addresses}
+        ways = []
+        for port in self.ports(facts):
+            at = {address for listened, address in facts.listening if listened == port}
+            ways += listening.reachable(listening.endpoints(self.container, port), at, own)
+        places = [listening.Endpoint(address, port) for port, address in facts.listening]
+        yield f"listening: {', '.join(map(str, places)) or 'no'}"
+        if places:
+            yield f"reached at: {printable(', '.join(map(str, ways))) or 'no address that is known'}"
+
+    def _keys(self) -> Iterator[str]:
+        found = self.service.host_keys()
+        yield from (f"host key: {fingerprint(blob)} ({kind})" for kind, blob in found)
+        if not found:
+            yield "host key: none"
+
+    def takes_insecure_key(self) -> str:
+        """The file of root's in which the insecure key stands; empty for none."""
+        try:
+            home = resolve("root", self.files.read("/etc/passwd", 16 << 20) or b"", b"").home
+        except UserError:
+            home = "/root"
+        key = base64.b64encode(INSECURE_BLOB)
+        for name in _KEY_FILES:
+            path = f"{home.rstrip('/')}/{name}"
+            lines = (self.files.read(path) or b"").split(b"\n")
+            if any(key in line and not line.lstrip().startswith(b"#") for line in lines):
+                return path
+        return ""
+
+    def _warn(self, facts: Facts, voice: Voice) -> None:
+        path = self.takes_insecure_key()
+        if not path:
+            return
+        remedy = f"take the line out of {printable(path)} inside"
+        exposed = [each for each in self.container.ports if each.inside in self.ports(facts) and _from_elsewhere(each)]
+        if exposed:
+            places = ", ".join(f"{printable(each.address) or '0.0.0.0'}:{each.outside}" for each in exposed)
+            voice.say(
+                f"DANGER: everybody who can reach {places}, which is more than this machine, can become root in "
+                f"{self.name}, for the insecure key is public: {remedy} now, or publish the port at 127.0.0.1 only"
+            )
+        else:
+            voice.say(
+                f"warning: whoever can reach the sshd in {self.name} can become root there, for the insecure key is "
+                f"public: {remedy} once you have a key of your own in there"
+            )
+
+
+def _enable(sshd: _Sshd, voice: Voice) -> int:
+    facts = sshd.service.look()
+    sshd.needed(facts)
+    if facts.state == "run" and facts.listening and not facts.disabled:
+        by = "" if facts.recorded else ", and not by dockshell, so `disable` will leave it on"
+        voice.say(f"the sshd in {sshd.name} is on already{by}")
+    else:
+        with _told_of(f"starting the sshd in {sshd.name}", voice):
+            sshd.service.enable()
+            facts = _listening(sshd)
+        voice.say(f"the sshd in {sshd.name} is on: `dockshell ssh disable {sshd.name}` undoes it")
+    sshd.show(facts, voice)
+    return 0
+
+
+def _listening(sshd: _Sshd) -> Facts:
+    """The facts, once it listens. Raises DockshellError where it doesn't in time."""
+    until = time.monotonic() + _LISTENS_WITHIN
+    while True:
+        facts = sshd.service.look()
+        if facts.listening:
+            return facts
+        if time.monotonic() > until:
+            program = sshd.container.engine.name
+            raise DockshellError(
+                f"the sshd in {sshd.name} was started but does not listen: `{program} logs {sshd.name}` may tell why, "
+                f"`dockshell ssh disable {sshd.name}` undoes it"
+            )
+        time.sleep(0.1)
+
+
+def _disable(sshd: _Sshd, voice: Voice) -> int:
+    facts = sshd.service.look()
+    if facts.recorded:
+        with _told_of(f"stopping the sshd in {sshd.name}", voice):
+            sshd.service.disable()
+        voice.say(f"the sshd in {sshd.name} is as it was before it was enabled")
+    elif facts.listening:
+        voice.say(f"the sshd in {sshd.name} was not enabled by dockshell: it is left on")
+    else:
+        sshd.needed(facts)
+        voice.say(f"the sshd in {sshd.name} is off already")
+    return 0
+
+
+def _status(sshd: _Sshd, voice: Voice) -> int:
+    facts = sshd.service.look()
+    print(f"service: {_described(facts)}")
+    sshd.show(facts, voice)
+    print(f"insecure key: {'root takes it' if sshd.takes_insecure_key() else 'not taken by root'}")
+    return 0 if facts.listening else _NOT_LISTENING
+
+
+_ACTIONS = {"enable": _enable, "disable": _disable, "status": _status}
+
+
+def _described(facts: Facts) -> str:
+    words = {"run": f"up (pid {facts.pid})", "down": "down", "": "none that runit looks after"}[facts.state]
+    return words + (", disabled" if facts.disabled else "") + (", enabled by dockshell" if facts.recorded else "")
+
+
+def _from_elsewhere(port: Port) -> bool:
+    """Is it published beyond loopback?"""
+    try:
+        return not ipaddress.ip_address(port.address or "0.0.0.0").is_loopback
+    except ValueError:
+        return True
+
+
+@contextlib.contextmanager
+def _told_of(what: str, voice: Voice) -> Iterator[None]:
+    """Says what is being done, where it takes longer than a moment."""
+    timer = threading.Timer(_SILENCE, lambda: voice.say(f"{what} ..."))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
