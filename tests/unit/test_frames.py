@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockshell.errors import SessionLost
 from dockshell.engines.frames import Frames
+from dockshell.errors import SessionLost
 
 PARTS = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=300)), max_size=8)
 
