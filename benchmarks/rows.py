@@ -96,8 +96,9 @@ def _exec(via: str) -> Callable[[Stage], tuple[Line, Line]]:
     def lines(stage: Stage) -> tuple[Line, Line]:
         if via == "nsenter":
             stage.world.need_root()
-        container = stage.docker.shared("baseimage") if via == "ssh" else stage.web
-        ours = (stage.ours("dockshell"), "exec", "--via", via, container, "true")
+        container = stage.sshd if via == "ssh" else stage.web
+        key = ("--key", stage.key) if via == "ssh" else ()
+        ours = (stage.ours("dockshell"), "exec", "--via", via, *key, container, "true")
         return (
             Line(ours, f"dockshell exec --via {via} web true"),
             Line((stage.program("docker"), "exec", container, "true"), "docker exec web true"),
@@ -146,10 +147,13 @@ def _fifty(stage: Stage) -> tuple[Line, Line]:
 
 
 def _openssh(stage: Stage) -> tuple[Line, Line]:
-    container = stage.docker.shared("baseimage")
+    container, key = stage.sshd, stage.key
     return (
-        Line((stage.ours("dockshell"), "exec", "--via", "ssh", container, "true"), "dockshell exec --via ssh web true"),
-        Line((*stage.ssh(container), "true"), "ssh root@web true"),
+        Line(
+            (stage.ours("dockshell"), "exec", "--via", "ssh", "--key", key, container, "true"),
+            "dockshell exec --via ssh --key FILE web true",
+        ),
+        Line((*stage.ssh(container), "true"), "ssh -i FILE root@web true"),
     )
 
 
@@ -213,7 +217,7 @@ ROWS: Mapping[str, Row] = {
     "exec": Pair(_exec("exec"), 1.2),
     "ssh": Pair(_exec("ssh")),
     "without-root": Pair(_rootless, 1.1),
-    "openssh": Pair(_openssh, 1.3),
+    "openssh": Pair(_openssh, 1.1),
     "latest": Pair(_latest, 0.5),
     "among-1000": Pair(_crowd, 1.1),
     "completion": Pair(_completion, 3.0),

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import dockshell
 from dockshell.engines.sdk import SdkApi
-from dockshell.ssh import keys
 from tests.world import Peer, World
 from tests.world.daemon import Daemon
 from tests.world.own_docker import start_docker
@@ -156,16 +155,21 @@ class Stage:
             "GlobalKnownHostsFile=/dev/null", f"UserKnownHostsFile={self._known_hosts(container, address)}",
         ]  # fmt: skip
         spelled = [word for option in options for word in ("-o", option)]
-        return (self.program("ssh"), "-F", "/dev/null", "-T", "-i", self._key, *spelled, f"root@{address}")
+        return (self.program("ssh"), "-F", "/dev/null", "-T", "-i", self.key, *spelled, f"root@{address}")
 
     @cached_property
-    def _key(self) -> str:
-        """The insecure key as a file, as ssh wants it: readable by its owner alone."""
-        path = os.path.join(self._home, "insecure_key")
-        found = keys.standing("", {keys.INSECURE_BLOB})
-        assert found
-        found.load().write_private_key_file(path)
-        os.chmod(path, 0o600)
+    def sshd(self) -> str:
+        """A baseimage with an sshd that takes the key."""
+        container = self.docker.shared("baseimage")
+        with open(f"{self.key}.pub", "rb") as file:
+            self.docker.sh("exec", "-i", container, "sh", "-c", "cat >> /root/.ssh/authorized_keys", input=file.read())
+        return container
+
+    @cached_property
+    def key(self) -> str:
+        """The path of a private key that both sides log in with, as people have them: Ed25519, without a passphrase."""
+        path = os.path.join(self._home, "id_ed25519")
+        subprocess.run([self.program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
         return path
 
     def _known_hosts(self, container: str, address: str) -> str:

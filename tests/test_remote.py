@@ -3,11 +3,13 @@ and a real sshd."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -322,6 +324,85 @@ def test_signals_and_death_reach_a_command_there(remote: Remote, environment: di
             process.kill()
             end_all(number)
             end_all(daemon)
+
+
+def _handshakes(world: World, remote: Remote) -> int:
+    """How many connections the sshd there has taken, by the kernel's own count (proc_net_snmp(5), PassiveOpens)."""
+    lines = world.docker.ask("exec", remote.host, "grep", "^Tcp:", "/proc/net/snmp").splitlines()
+    return int(dict(zip(lines[0].split(), lines[1].split(), strict=True))["PassiveOpens"])
+
+
+@pytest.fixture
+def runtime() -> Iterator[str]:
+    """A directory of our own in the place of /run/user/UID, where connections are shared."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield directory
+
+
+def _shared(runtime: str) -> list[str]:
+    """What is in there, and the processes that listen there."""
+    found = os.listdir(runtime)
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            if f"ControlPath={runtime}/".encode() in (words := file.read()) and b"ControlMaster=yes" in words:
+                found.append(name)
+    return found
+
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def test_a_command_there_takes_one_handshake(world: World, ssh: Remote, dockshell: Run, runtime: str) -> None:
+    """All that it wants of the engine, and an sshd in a container there, goes by one connection; nothing is left."""
+    web, env = world.docker.shared("baseimage"), {**ssh.environment, "XDG_RUNTIME_DIR": runtime}
+    for via, container in (("exec", ssh.container), ("ssh", web)):
+        before = _handshakes(world, ssh)
+        done = dockshell("exec", "--via", via, "-H", ssh.address, container, "echo", "in", env=env)
+        assert done.stdout == b"in\n", done.stderr
+        # The key is let in and taken out by a process that may outlive us, with a connection of its own.
+        assert _handshakes(world, ssh) - before == (2 if via == "ssh" else 1)
+    until(lambda: not _shared(runtime), 3)
+
+
+def test_an_sshd_there_is_reached_through_its_host(world: World, ssh: Remote, dockshell: Run) -> None:
+    """By the container's address, which the host reaches and we need not; by what is published on the host's own
+    loopback; and the insecure key where it stands."""
+    web = world.docker.baseimage()
+    ask = ("sh", "-c", "echo ${SSH_CONNECTION%% *}; id -un")
+    done = dockshell("exec", "-v", "--via", "ssh", "-H", ssh.address, web, *ask, env=ssh.environment)
+    host = world.docker.inspect(ssh.host)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+    assert done.stdout.decode().split() == [host, "root"], done.stderr
+    assert world.docker.ask("exec", web, "sh", "-c", "cat /root/.ssh/authorized_keys").count("ssh-") == 1
+    shell = dockshell("-v", "-H", ssh.address, web, input=b"echo ${SSH_CONNECTION%% *}\n", env=ssh.environment)
+    assert host.encode() in shell.stdout and b"ssh: taken" in shell.stderr
+
+
+def test_a_killed_command_leaves_no_connection(ssh: Remote, environment: dict[str, str], runtime: str) -> None:
+    """KILL ends the shared connection too, and its directory, which only we may look into, goes."""
+    words = ["exec", "-H", ssh.address, ssh.container, "--", "sh", "-c", "echo begun; exec sleep 60"]
+    env = {**environment, **ssh.environment, "XDG_RUNTIME_DIR": runtime}
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        directory, _ = _shared(runtime)
+        assert os.stat(os.path.join(runtime, directory)).st_mode & 0o777 == 0o700
+        process.kill()
+    until(lambda: not _shared(runtime), 8)
+
+
+def test_who_shares_connections_already_is_left_alone(
+    ssh: Remote, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ControlPath in the person's own configuration is used as ssh uses it, and none of ours is made."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    api = SdkApi("ssh://sharing")
+    try:
+        assert api.server() == "docker"
+        assert not _shared(runtime)
+        subprocess.run(["ssh", "-O", "check", "sharing"], check=True, capture_output=True)
+    finally:
+        api.close()
+        subprocess.run(["ssh", "-O", "exit", "sharing"], check=False, capture_output=True)
 
 
 # What goes wrong.

@@ -54,12 +54,12 @@ def _connections(peer: Peer, name: str) -> int:
     return int(dict(zip(lines[0].split(), lines[1].split(), strict=True))["PassiveOpens"])
 
 
-def test_the_insecure_key_logs_in(engine: Peer, dockshell: Run) -> None:
-    """No option, no file, no agent: root, with the container's own sshd as the parent."""
+def test_a_login_takes_no_option(engine: Peer, dockshell: Run) -> None:
+    """No option, no file, no agent: root, with the container's own sshd as the parent, and not a word besides."""
     name = engine.shared("baseimage")
     done = dockshell(*AS_ROOT, name, "sh", "-c", 'id -un; echo "$SSH_CONNECTION"', engine=engine)
     user, connection = done.stdout.decode().splitlines()
-    assert (done.returncode, user, connection.split()[-1]) == (0, "root", "22"), done.stderr
+    assert (done.returncode, user, connection.split()[-1], done.stderr) == (0, "root", "22", b"")
 
 
 def test_auto_takes_ssh_for_a_shell(engine: Peer, dockshell: Run) -> None:
@@ -113,7 +113,8 @@ def test_no_host_keys_is_no_trust(engine: Peer, dockshell: Run) -> None:
 
 
 def test_another_user_with_a_key_of_ours(engine: Peer, dockshell: Run, key: str) -> None:
-    """-u and --key: the user's own name, home and groups; without the key the sshd's no is told, with the remedy."""
+    """-u and --key: the user's own name, home and groups; with a key that isn't there the sshd's no is told, with the
+    remedy, and nothing is put in its place."""
     name = engine.baseimage()
     engine.sh("exec", name, "useradd", "-m", "-s", "/bin/bash", "-u", "4321", "somebody")
     _allow(engine, name, key, "somebody", "/home/somebody")
@@ -122,8 +123,10 @@ def test_another_user_with_a_key_of_ours(engine: Peer, dockshell: Run, key: str)
     assert done.stdout == b"somebody\n/home/somebody somebody somebody /bin/bash\n", done.stderr
     done = dockshell(*AS_ROOT, "--key", key, "-u", "4321", name, "id", "-un", engine=engine)
     assert done.stdout == b"somebody\n"
-    done = dockshell(*AS_ROOT, *words, engine=engine)
+    engine.sh("exec", name, "rm", "-r", "/home/somebody/.ssh")
+    done = dockshell(*AS_ROOT, "--key", key, *words, engine=engine)
     assert done.returncode == 125 and b"did not let somebody in" in done.stderr and b"--key" in done.stderr
+    assert engine.sh("exec", name, "test", "-e", "/home/somebody/.ssh", check=False).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -155,6 +158,32 @@ def test_a_network_of_its_own(engine: Peer, dockshell: Run) -> None:
         engine.sh("rm", "-f", name)
     finally:
         engine.sh("network", "rm", network, check=False)
+
+
+def test_an_sshd_on_loopback_alone(engine: Peer, dockshell: Run) -> None:
+    """Root reaches it from inside the container's network, where it listens on no other address; so it does where the
+    container has no network at all. `auto` does too."""
+    apart = engine.baseimage(options=("--network", "none"))
+    alone = engine.baseimage(sshd=False)
+    engine.sh("exec", alone, "sh", "-c", "mkdir -p /run/sshd; ssh-keygen -A")
+    for address, port in (("127.0.0.1", "2022"), ("127.0.0.9", "2023")):
+        engine.sh("exec", alone, "/usr/sbin/sshd", "-o", f"ListenAddress={address}:{port}")
+    ask = ("sh", "-c", "echo ${SSH_CONNECTION% *}")
+    assert dockshell(*AS_ROOT, apart, *ask, engine=engine).stdout.split()[::2] == [b"127.0.0.1", b"127.0.0.1"]
+    assert dockshell(*AS_ROOT, "--port", "2022", alone, *ask, engine=engine).stdout.startswith(b"127.0.0.1 ")
+    assert dockshell(*AS_ROOT, "--port", "2023", alone, *ask, engine=engine).stdout.endswith(b" 127.0.0.9\n")
+    assert b"ssh: taken" in dockshell("-v", apart, input=b"exit\n", engine=engine).stderr
+
+
+def test_the_host_s_own_sshd_is_nobody_s_container(docker: Peer, dockshell: Run) -> None:
+    """In a container that shares the host's network `auto` connects to nothing; asked for, its sshd is found, and shows
+    its key."""
+    name = docker.baseimage(sshd=False, options=("--network", "host"))
+    docker.sh(
+        "exec", name, "sh", "-c", "mkdir -p /run/sshd; ssh-keygen -A; /usr/sbin/sshd -o ListenAddress=127.0.0.1:2299"
+    )
+    assert b"ssh: the sshd inside" in dockshell("-v", "--port", "2299", name, input=b"exit\n", engine=docker).stderr
+    assert dockshell(*AS_ROOT, "--port", "2299", name, "echo", "in", engine=docker).stdout == b"in\n"
 
 
 def _opened(peer: Peer, name: str, command: Command, *, addresses: bool = True) -> Session:

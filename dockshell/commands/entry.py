@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dockshell.model import Size
     from dockshell.options import Arguments
+    from dockshell.ssh.forwards import Forward
 
 __all__ = ["command", "way"]
 
@@ -52,13 +53,37 @@ def way(arguments: Arguments) -> Way:
     port = arguments.text("port")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise UsageError("--port takes a number from 1 to 65535")
+    forwards = _forwards(arguments)
+    agent = _agent() if arguments.on("A") else ""
+    if arguments.on("detach") and (forwards or agent):
+        raise UsageError("-d leaves the command to itself, and what is forwarded ends with us: leave out one of them")
+    spoken = voice(arguments)
     return Way(
         place=place(arguments),
         via=arguments.text("via") or "auto",
         verb=arguments.verb,
-        login=Login(arguments.text("key"), int(port or 0)),
-        voice=voice(arguments),
+        login=Login(arguments.text("key"), int(port or 0), forwards, agent, spoken),
+        voice=spoken,
     )
+
+
+def _forwards(arguments: Arguments) -> Sequence[Forward]:
+    said = [(kind, words) for kind in "LRD" for words in arguments.texts(kind)]
+    if not said:
+        return ()
+    from dockshell.ssh import forwards
+
+    return [forwards.parse(kind, words) for kind, words in said]
+
+
+def _agent() -> str:
+    """The socket of the caller's agent."""
+    path = os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise UsageError(
+            "-A passes an agent on, and there is none (SSH_AUTH_SOCK is not set): start one with ssh-agent"
+        )
+    return path
 
 
 def _terminal(arguments: Arguments, input: bool) -> Size | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -143,6 +143,29 @@ class SdkApi:
                     break
         return b"".join(chunks)
 
+    def download(self, container: str, path: str) -> SdkDownload | None:
+        url = self._url(f"/containers/{quote(container)}/archive")
+        asked: dict[str, Any] = {"params": {"path": path}, "headers": {"Accept-Encoding": "identity"}, "stream": True}
+        with self.translated():
+            answer = self.client.get(url, timeout=self._patience, **asked)
+            if answer.status_code < 400:
+                return SdkDownload(self, answer)
+            with answer:
+                if answer.status_code == 404:
+                    return None
+                raise self._failure(answer.status_code, answer.content)
+
+    def upload(self, container: str, path: str, tar: Iterable[bytes], size: int) -> None:
+        url = self._url(f"/containers/{quote(container)}/archive")
+        asked: dict[str, Any] = {
+            "params": {"path": path, "noOverwriteDirNonDir": "1"},
+            "headers": {"Content-Type": "application/x-tar"},
+            "data": _Body(tar, size),
+        }
+        with self.translated(), self.client.put(url, timeout=self._patience, **asked) as answer:
+            if answer.status_code >= 400:
+                raise self._failure(answer.status_code, answer.content)
+
     def import_image(self, tar: str | IO[bytes], tag: str, changes: list[str] | None = None) -> None:
         """A directory's tar, by its path or as an open file → an image of that name (NAME or NAME:TAG). changes:
         Dockerfile lines, as `CMD ["sh"]`. Raises EngineError."""
@@ -248,6 +271,46 @@ class SdkApi:
             while left > len(content) and (piece := connection.recv(left - len(content))):
                 content += piece
             raise self._failure(status, content)
+
+
+class SdkDownload:
+    """The `Download` of an answer of requests'."""
+
+    def __init__(self, api: SdkApi, answer: requests.Response) -> None:
+        self._api = api
+        self._answer = answer
+        self._pieces: Iterator[bytes] = answer.iter_content(1 << 16)
+        self._left = b""
+
+    def read(self, size: int, /) -> bytes:
+        if not self._left:
+            with self._api.translated():
+                self._left = next(self._pieces, b"")
+        piece, self._left = self._left[:size], self._left[size:]
+        return piece
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Body:
+    """What requests sends with a length ahead, in pieces: it asks such an object for its length, and reads it."""
+
+    def __init__(self, pieces: Iterable[bytes], size: int) -> None:
+        self._pieces = iter(pieces)
+        self._size = size
+        self._left = b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def read(self, size: int) -> bytes:
+        self._left = self._left or next(self._pieces, b"")
+        piece, self._left = self._left[:size], self._left[size:]
+        return piece
 
 
 def _base(address: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 
 from dockshell.linux.libc import setns
 from dockshell.linux.namespaces import KINDS
 
-__all__ = ["connect_within", "shared"]
+__all__ = ["connect_within"]
 
 
 def connect_within(namespace: int, address: tuple[str, int], limit: float) -> socket.socket:
@@ -35,9 +34,3 @@ def connect_within(namespace: int, address: tuple[str, int], limit: float) -> so
     if isinstance(result, OSError):
         raise result
     return result
-
-
-def shared(namespace: int) -> bool:
-    """Is that network namespace our own?"""
-    ours, theirs = os.stat("/proc/self/ns/net"), os.fstat(namespace)
-    return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dockshell.errors import NoRoute, UsageError
+from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from dockshell.model import Command, Container
     from dockshell.session import Session
+    from dockshell.ssh.forwards import Forward
 else:
     Protocol = object
 
@@ -21,6 +23,8 @@ ROUTES = {"ssh": "dockshell.routes.ssh", "nsenter": "dockshell.routes.nsenter", 
 
 # An sshd that takes our key gives the fullest login; a command is not a login.
 ORDERS = {"shell": ("ssh", "nsenter", "exec"), "exec": ("nsenter", "exec")}
+
+_FORWARDING = "forwarding is for ssh: take --via ssh, or `ssh` itself through `dockshell ssh-config`"
 
 
 class Route(Protocol):
@@ -40,11 +44,22 @@ class Refusal(Exception):
 
 class Login:
     """What a person may say about logging in by SSH. key: a file, from --key; port: inside the container, 0 to find
-    it."""
+    it; forwards: what -L, -R and -D say; agent: the socket of the agent that -A passes on, empty for none. voice: what
+    tells them what they should know of the login."""
 
-    def __init__(self, key: str = "", port: int = 0) -> None:
+    def __init__(
+        self,
+        key: str = "",
+        port: int = 0,
+        forwards: Sequence[Forward] = (),
+        agent: str = "",
+        voice: Voice | None = None,
+    ) -> None:
         self.key = key
         self.port = port
+        self.forwards = forwards
+        self.agent = agent
+        self.voice = voice or Voice()
 
 
 def choose(
@@ -58,7 +73,8 @@ def choose(
     refusals = []
     for name in ORDERS[verb] if via == "auto" else (via,):
         route: Route = __import__(ROUTES[name], fromlist=("route",)).route(login)
-        reason = route.refuses(container, command, asked=via != "auto")
+        forwards = bool(login.forwards or login.agent) and name != "ssh"
+        reason = _FORWARDING if forwards else route.refuses(container, command, asked=via != "auto")
         if reason is None:
             tell(f"{name}: taken")
             return name, route

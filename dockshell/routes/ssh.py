@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from dockshell.environment import DEFAULT_PATH, configured, files_environment, login_shell
-from dockshell.errors import HostKeyError, LoginError, UserError, printable
+from dockshell.errors import DockshellError, HostKeyError, LoginError, UserError, printable
 from dockshell.identity import Identity, resolve
+from dockshell.routes import ssh_ways
 from dockshell.ssh import authorized, hostkeys, keys, listening
 
 TYPE_CHECKING = False
@@ -14,12 +16,16 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from paramiko import Transport
+
     from dockshell.engines import Files
     from dockshell.model import Command, Container
     from dockshell.routes import Login, Route
+    from dockshell.routes.ssh_admission import Admission
     from dockshell.session import Session
+    from dockshell.ssh.forwarding import Forwarding
     from dockshell.ssh.keys import Key
-    from dockshell.ssh.listening import Endpoint
+    from dockshell.ssh.listening import Way
 
 __all__ = ["route"]
 
@@ -49,7 +55,7 @@ class SshRoute:
         if command.privileged:
             return "an sshd gives nobody more rights (--privileged) than its container has: take --via exec"
         try:
-            visit = _Visit(container, command, self._login)
+            visit = _Visit(container, command, self._login, asked)
             reason = visit.unreachable() or (None if asked else visit.unwelcome())
         except UserError as error:
             return str(error)
@@ -58,30 +64,32 @@ class SshRoute:
 
     def open(self, container: Container, command: Command) -> Session:
         """See Route. Raises LoginError, HostKeyError, UserError, UsageError."""
-        visit = (
-            self._found
-            if self._found and self._found.fits(container, command)
-            else _Visit(container, command, self._login)
-        )
-        self._found = None
+        found, self._found = self._found, None
+        if found and found.fits(container, command):
+            return found.enter()
+        # Nobody has said that it was asked for, so nothing is written.
+        visit = _Visit(container, command, self._login, asked=False)
+        visit.unreachable()
         return visit.enter()
 
 
 class _Visit:
     """One login that may come: what was found out about it, so that nothing is asked twice."""
 
-    def __init__(self, container: Container, command: Command, login: Login) -> None:
+    def __init__(self, container: Container, command: Command, login: Login, asked: bool) -> None:
         """Raises UserError."""
         self._container = container
         self._command = command
+        self._login = login
+        self._asked = asked
         self._files: Files = container.engine.files(container)
-        self._key = login.key
         self._standing: Key | None = None
-        self._connection: tuple[Endpoint, socket.socket] | None = None
+        self._connection: tuple[Way, socket.socket] | None = None
+        self._lack = ""
         self._identity = _identity(command.user, self._files)
         listeners = listening.listeners(container)
         self._port = login.port or (22 if listeners and 22 in listeners else listening.configured_port(self._files))
-        self._ways = listening.endpoints(container, self._port)
+        self._ways: list[Way] = []
         self._known = listeners is not None
         self._listening = (listeners or {}).get(self._port, set())
 
@@ -92,20 +100,20 @@ class _Visit:
         """Why no connection can come about, without trying one."""
         if self._known and not self._listening:
             return f"no sshd listens inside on port {self._port}: start one, or name its port with --port"
-        if not self._ways:
+        self._ways = ssh_ways.ways(self._container, self._port, self._listening if self._known else None, self._asked)
+        if self._ways:
+            return None
+        sudo = ", or use sudo, with which it is reached from inside" if self._container.local and os.geteuid() else ""
+        if self._known and not self._listening & {"0.0.0.0", "::"}:
+            places = ", ".join(sorted(self._listening))
             return (
-                f"no address of the container leads to port {self._port} from here: "
-                "publish it, or connect the container to a network"
+                f"the sshd inside listens on {places} only, out of reach from here: "
+                f"have it listen on every address{sudo}"
             )
-        if self._known:
-            own = {address for _, address in self._container.addresses}
-            self._ways = listening.reachable(self._ways, self._listening, own)
-            if not self._ways:
-                places = ", ".join(sorted(self._listening))
-                return (
-                    f"the sshd inside listens on {places} only, out of reach from here: have it listen on every address"
-                )
-        return None
+        return (
+            f"no address of the container leads to port {self._port} from here: "
+            f"publish it, connect the container to a network{sudo}"
+        )
 
     def unwelcome(self) -> str | None:
         """Why a login would fail or not be what was meant, found out without one: no sshd is to see us turned away."""
@@ -116,11 +124,11 @@ class _Visit:
             self._identity.shell or "/bin/sh"
         ):
             return f"the login shell of {printable(user)} inside turns logins away: change it there with chsh"
-        key = keys.standing(self._key, authorized.keys(self._files, self._identity.home))
+        key = self._stands()
         if key is None:
             return (
                 f"no key of ours stands in the authorized_keys of {printable(user)} inside: "
-                "add one there, or name its private half with --key"
+                "add one there, name its private half with --key, or have one put there with --via ssh"
             )
         if not hostkeys.read(self._files):
             return _NO_HOST_KEYS
@@ -133,25 +141,53 @@ class _Visit:
         return None
 
     def enter(self) -> Session:
-        container, command, name = self._container, self._command, self._container.name
+        """The login, and the command begun. Raises HostKeyError, LoginError, UserError, DockshellError."""
         expected = hostkeys.read(self._files)
         if not expected:
             raise HostKeyError(_NO_HOST_KEYS)
-        line = _line(container, command, self._identity, self._files)
-        # Connected before paramiko is imported: meanwhile the sshd forks and gets ready.
-        _, connection = self._connection or self._dial()
-        from dockshell.ssh import channel, connect
+        line = _line(self._container, self._command, self._identity, self._files)
+        with ExitStack() as undo:
+            forwarding = self._forwarding(undo)
+            # Connected before paramiko is imported: meanwhile the sshd forks and gets ready.
+            connection = self._connected()
+            undo.callback(connection.close)
+            standing = self._standing or self._stands()
+            admission = self._admission(standing, connection, undo)
+            from dockshell.ssh import channel, connect
 
-        transport = connect.connect(connection, expected, name)
-        # The one that stands in the user's file comes first, for an sshd hangs up after a few that it doesn't know.
-        first = self._standing or keys.standing(self._key, authorized.keys(self._files, self._identity.home))
-        connect.log_in(transport, self._identity.name, self._likely(first), name)
-        # What another key than that may run, the sshd alone knows.
-        return channel.start(transport, line, command, container.pid if container.local else 0, first is not None)
+            transport = connect.connect(connection, expected, self._container.name)
+            undo.callback(connect.hang_up, transport)
+            ours = admission.key if admission and self._admitted(admission) else standing
+            taken = self._logged_in(transport, ours)
+            if admission:
+                admission.withdraw()
+            # What another key than that may run, the sshd alone knows.
+            session = channel.start(transport, line, self._command, self._watched(), taken is ours, forwarding)
+            session.afterwards = undo.pop_all().close
+        return session
 
-    def _dial(self) -> tuple[Endpoint, socket.socket]:
+    def _stands(self) -> Key | None:
+        return keys.standing(self._login.key, authorized.keys(self._files, self._identity.home))
+
+    def _watched(self) -> int:
+        return self._container.pid if self._container.local else 0
+
+    def _forwarding(self, undo: ExitStack) -> Forwarding | None:
+        """What is to listen here listens before anything else happens."""
+        login = self._login
+        if not login.forwards and not login.agent:
+            return None
+        from dockshell.ssh.forwarding import Forwarding
+
+        forwarding = Forwarding(login.forwards, login.agent, login.voice)
+        undo.callback(forwarding.close)
+        return forwarding
+
+    def _connected(self) -> socket.socket:
+        if self._connection:
+            return self._connection[1]
         try:
-            return listening.dial(self._ways, _LIMIT, greeted=not self._known)
+            return listening.dial(self._ways, _LIMIT, greeted=not self._known)[1]
         except OSError as error:
             tried = ", ".join(map(str, self._ways)) or "no address"
             raise LoginError(
@@ -160,11 +196,68 @@ class _Visit:
                 "start one inside, name its port with --port, or take another way with --via exec"
             ) from None
 
+    def _admission(self, standing: Key | None, connection: socket.socket, undo: ExitStack) -> Admission | None:
+        """Begins to let a key of our own in, where that was asked for and no other will do."""
+        other = standing is not None and standing.blob != keys.INSECURE_BLOB
+        if not self._asked or self._login.key or other:
+            return None
+        api = self._container.engine.api
+        try:
+            if api is None:
+                raise DockshellError("there is no engine that would do it")
+            key = keys.own()
+        except DockshellError as error:
+            self._not_admitted(str(error))
+            return None
+        from dockshell.routes.ssh_admission import Admission
+
+        greeting = listening.greeting(connection, _LIMIT)
+        admission = Admission(self._container, api, self._identity, key, greeting)
+        undo.callback(self._leave, admission)
+        return admission
+
+    def _admitted(self, admission: Admission) -> bool:
+        reason = admission.admitted()
+        if reason:
+            self._not_admitted(reason)
+        return not reason
+
+    def _not_admitted(self, reason: str) -> None:
+        self._lack = (
+            f"dockshell's own key can't be put into the authorized_keys of {printable(self._identity.name)}: {reason}"
+        )
+        self._login.voice.tell(f"ssh: {self._lack}")
+
+    def _leave(self, admission: Admission) -> None:
+        reason = admission.close()
+        if reason:
+            self._login.voice.say(
+                f"dockshell's own key may still stand in the authorized_keys of {printable(self._identity.name)} "
+                f"inside ({reason}): the next login with --via ssh takes it out"
+            )
+
+    def _logged_in(self, transport: Transport, first: Key | None) -> Key:
+        """The key that the sshd took."""
+        from dockshell.ssh import connect
+
+        name = self._container.name
+        try:
+            taken = connect.log_in(transport, self._identity.name, self._likely(first), name)
+        except LoginError as error:
+            raise LoginError(f"{error} ({self._lack})" if self._lack else str(error)) from None
+        if taken.blob == keys.INSECURE_BLOB:
+            self._login.voice.say(
+                f"the insecure key logged us in, which everybody has: who reaches that sshd is "
+                f"{printable(self._identity.name)} in {printable(name)}; take it out of authorized_keys there"
+            )
+        return taken
+
     def _likely(self, first: Key | None) -> Iterator[Key]:
+        """The one that stands in the user's file comes first, for an sshd hangs up after a few that it doesn't know."""
         if first:
             yield first
         if not self._standing:
-            yield from (key for key in keys.candidates(self._key) if not first or key.blob != first.blob)
+            yield from (key for key in keys.candidates(self._login.key) if not first or key.blob != first.blob)
 
 
 _NO_HOST_KEYS = (

@@ -3,6 +3,7 @@ FORMAT)."""
 
 from __future__ import annotations
 
+from dockshell.ssh.admission import MARK
 from dockshell.ssh.hostkeys import ALGORITHMS, public_line
 
 TYPE_CHECKING = False
@@ -49,7 +50,7 @@ def parse(content: bytes) -> set[bytes]:
     found = set()
     for raw in content.split(b"\n"):
         line = raw.strip()
-        if not line or line.startswith(b"#"):
+        if not line or line.startswith(b"#") or MARK in line:  # one of another login's may be gone before ours
             continue
         options, rest = (b"", line) if line.split(None, 1)[0].decode("latin-1") in ALGORITHMS else _options(line)
         parsed = public_line(rest)

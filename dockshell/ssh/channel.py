@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 
-from dockshell.errors import LoginError, SessionLost, printable
+from dockshell.errors import DockshellError, LoginError, SessionLost, printable
 from dockshell.ssh import library, requests
 from dockshell.ssh.attendant import Attendant
 from dockshell.ssh.connect import PATIENCE, hang_up
@@ -18,26 +18,34 @@ if TYPE_CHECKING:
     from paramiko import Channel, Transport
 
     from dockshell.model import Command, Size
-    from dockshell.session import Session
+    from dockshell.ssh.forwarding import Forwarding
 
-__all__ = ["start"]
+__all__ = ["ChannelSession", "start"]
 
 _CHUNK = 1 << 17
 _END_OF_TRANSMISSION = b"\x04"  # what Ctrl-D sends, and a terminal takes for the end of its input: VEOF, termios(3)
 
 
 def start(
-    transport: Transport, line: bytes | None, command: Command, watched: int = 0, attended: bool = False
-) -> Session:
+    transport: Transport,
+    line: bytes | None,
+    command: Command,
+    watched: int = 0,
+    attended: bool = False,
+    forwarding: Forwarding | None = None,
+) -> ChannelSession:
     """Starts the line, or for None the user's login shell. watched: the container's first process, 0 for none to watch.
     attended: whether a second command may run beside it, an Attendant: not where the key has but one to run.
+    forwarding: what is to be carried beside it, by the same connection.
 
-    Takes the transport over, and closes it where this fails: raises LoginError.
+    Takes the transport over, and closes it where this fails: raises LoginError, or what Forwarding.begin() raises.
     """
     paramiko = library.load()
     try:
         attendant = _attendant(transport) if attended else None
         channel = transport.open_session(timeout=PATIENCE)
+        if forwarding:
+            forwarding.begin(transport, channel)
         for name, value in command.languages if line is None else ():
             channel.set_environment_variable(name, value)
         if command.terminal is not None:
@@ -52,6 +60,9 @@ def start(
             f"the sshd let us in but refused a session ({printable(str(error))}): "
             "see its log inside, or take another way with --via exec"
         ) from None
+    except DockshellError:
+        hang_up(transport)
+        raise
     session = ChannelSession(transport, channel, attendant, terminal=command.terminal is not None, watched=watched)
     if not command.input:
         session.end_input()
@@ -97,6 +108,8 @@ class ChannelSession:
     Three threads: paramiko's fills the buffers; one of our own carries input, since a channel can't be polled for
     writing; the third sends sizes and signals, since those are asked for from signal handlers, which must not wait for
     locks that the interrupted code holds.
+
+    afterwards: what close() is to call in the end.
     """
 
     def __init__(
@@ -116,6 +129,7 @@ class ChannelSession:
         source, self._input = os.pipe()
         os.set_blocking(self._input, False)
         self._last = b"\n"
+        self.afterwards: Callable[[], None] = lambda: None
         self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._feed, args=(source,), daemon=True),
@@ -200,6 +214,9 @@ class ChannelSession:
             )
         return code
 
+    def ended_by(self) -> int:
+        return requests.ended_by(self._channel) or 0
+
     def close(self) -> None:
         self._errands.put(None)
         self._close_input()
@@ -213,6 +230,7 @@ class ChannelSession:
         if self._watch is not None:
             os.close(self._watch)
             self._watch = None
+        self.afterwards()
 
     def _code(self) -> int | None:
         ended_by = requests.ended_by(self._channel)

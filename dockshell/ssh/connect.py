@@ -62,9 +62,9 @@ def connect(connection: socket.socket, host_keys: dict[str, set[bytes]], name: s
     return transport
 
 
-def log_in(transport: Transport, user: str, keys: Iterable[Key], name: str) -> None:
-    """Tries the keys in turn; nothing but keys. Raises LoginError where none is taken, and then the transport is
-    closed."""
+def log_in(transport: Transport, user: str, keys: Iterable[Key], name: str) -> Key:
+    """Tries the keys in turn, nothing but keys → the one that was taken. Raises LoginError where none is, and then the
+    transport is closed."""
     paramiko = library.load()
     tried = []
     try:
@@ -72,7 +72,7 @@ def log_in(transport: Transport, user: str, keys: Iterable[Key], name: str) -> N
             tried.append(key.origin)
             try:
                 if not transport.auth_publickey(user, key.load()):
-                    return
+                    return key
                 reason = "it wants more than a key"
                 break
             except paramiko.BadAuthenticationType:

@@ -1,4 +1,5 @@
-"""The keys that we can log in with: a file, the agent's, and the insecure key of baseimage-docker, which is public."""
+"""The keys that we can log in with: a file, the agent's, one of dockshell's own, and the insecure key of
+baseimage-docker, which is public."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ import binascii
 import hashlib
 import os
 
-from dockshell.errors import UsageError, printable
+from dockshell.errors import DockshellError, UsageError, printable
 from dockshell.model import noun
 from dockshell.ssh import library
+from dockshell.ssh.own import kept, key_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from paramiko import AgentKey, PKey
 
-__all__ = ["INSECURE_BLOB", "Key", "candidates", "fingerprint", "from_file", "standing"]
+__all__ = ["INSECURE_BLOB", "Key", "candidates", "fingerprint", "from_file", "own", "standing"]
 
 # The insecure key of baseimage-docker: RSA with 2048 bits. Everybody has it; it keeps nobody out and is no secret.
 _E = 65537
@@ -33,6 +35,7 @@ _Q = int(
     16,
 )
 _HOME_FILE = "~/.baseimage_docker_insecure_key"
+_OWN = "id_ed25519"
 _LARGEST = 1 << 20
 
 
@@ -75,15 +78,32 @@ def candidates(file: str = "") -> Iterator[Key]:
 
 
 def standing(file: str, allowed: set[bytes]) -> Key | None:
-    """One of our keys that is among the allowed blobs: the file's if there is one, else the cheapest to use. Raises
-    UsageError for the file."""
+    """One of our keys that is among the allowed blobs: the file's if there is one, the insecure one only for want of
+    another. Raises UsageError for the file."""
     if file and (given := from_file(file)).blob in allowed:
         return given
-    if INSECURE_BLOB in allowed:
-        return Key(INSECURE_BLOB, "the insecure key", _insecure)
-    if not allowed:
-        return None
-    return next((key for key in (*_agent(), *_home()) if key.blob in allowed), None)
+    if not allowed - {INSECURE_BLOB}:
+        return Key(INSECURE_BLOB, "the insecure key", _insecure) if allowed else None
+    held = next((key for key in (*_kept(), *_agent(), *_home()) if key.blob in allowed), None)
+    return held or (Key(INSECURE_BLOB, "the insecure key", _insecure) if INSECURE_BLOB in allowed else None)
+
+
+def own() -> Key:
+    """Dockshell's own, made when it is first asked for. Raises DockshellError where it can't be had."""
+    path = key_file(_OWN, "dockshell")
+    content = _content(path)
+    blob = _public_half(path, content) if content else None
+    if not content or not blob or not blob.startswith(_string(b"ssh-ed25519")):
+        raise DockshellError(f"the key {printable(path)} can't be read: remove it, and another is made")
+    return Key(blob, "dockshell's own key", lambda: _parsed(content, _OWN).load())
+
+
+def _kept() -> list[Key]:
+    """Dockshell's own, if there is one already."""
+    try:
+        return [own()] if kept(_OWN) else []
+    except DockshellError:
+        return []
 
 
 def from_file(path: str) -> Key:

@@ -4,6 +4,7 @@ there."""
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
 import sys
@@ -13,16 +14,39 @@ from dockshell.model import Port, noun
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
     from dockshell.engines import Files
     from dockshell.model import Container
+else:
+    Protocol = object
 
-__all__ = ["Endpoint", "configured_port", "dial", "endpoints", "listeners", "reachable"]
+__all__ = [
+    "Endpoint",
+    "Way",
+    "Within",
+    "configured_port",
+    "dial",
+    "endpoints",
+    "greeting",
+    "inner",
+    "listeners",
+    "reachable",
+    "shares_network",
+]
 
 _LISTEN = "0A"  # TCP_LISTEN in the kernel's include/net/tcp_states.h, as /proc/net/tcp prints it
 _PORT = re.compile(rb"^[ \t]*port[ \t=]+\"?([0-9]{1,5})\"?[ \t]*(?:#.*)?$", re.IGNORECASE | re.MULTILINE)
 # Runtimes that run a kernel of their own: the host's tables say nothing about what listens in there.
 _OTHER_KERNELS = ("kata", "runsc", "gvisor")
+_GREETING = 255  # bytes, with the line's end: RFC 4253, 4.2
+
+
+class Way(Protocol):
+    """A way to an sshd. str() of it is for people."""
+
+    def connect(self, limit: float) -> socket.socket:
+        """A connected socket; limit: seconds. Raises OSError."""
 
 
 @noun(frozen=True)
@@ -34,6 +58,44 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    def connect(self, limit: float) -> socket.socket:
+        return _kept(socket.create_connection((self.address, self.port), limit))
+
+
+@noun(frozen=True)
+class Within:
+    """The same from inside the container's network namespace. Takes root."""
+
+    container: Container
+    endpoint: Endpoint
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} inside"
+
+    def connect(self, limit: float) -> socket.socket:
+        from dockshell.linux.network import connect_within
+        from dockshell.linux.process import Process
+
+        process = Process(self.container.pid)
+        namespace = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not process.belongs_to(self.container.id, self.container.started):
+                raise ProcessLookupError("the container's first process is gone")
+            if shares_network(self.container):
+                return self.endpoint.connect(limit)
+            return _kept(connect_within(namespace, (self.endpoint.address, self.endpoint.port), limit))
+        finally:
+            os.close(namespace)
+            process.close()
+
+
+def _kept(connection: socket.socket) -> socket.socket:
+    """The same, which sends at once and notices when its peer is gone."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A peer that acknowledges nothing for so long is gone (tcp(7)): with keepalives going out, that ends in an error.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+    return connection
 
 
 def listeners(container: Container) -> dict[int, set[str]] | None:
@@ -82,6 +144,20 @@ def configured_port(files: Files) -> int:
     return int(match[1]) if match and 0 < int(match[1]) < 1 << 16 else 22
 
 
+def inner(container: Container, port: int, listening: Iterable[str]) -> list[Way]:
+    """The ways from inside its network namespace to a socket there that listens at these addresses."""
+    reached = ("127.0.0.1" if each == "0.0.0.0" else "::1" if each == "::" else each for each in sorted(listening))
+    return [Within(container, Endpoint(address, port)) for address in dict.fromkeys(reached)]
+
+
+def shares_network(container: Container) -> bool:
+    """Is its network our own, so that what listens there may be anybody's?"""
+    try:
+        return os.path.samefile("/proc/self/ns/net", f"/proc/{container.pid}/ns/net")
+    except OSError:
+        return False
+
+
 def endpoints(container: Container, port: int) -> list[Endpoint]:
     """Every way to that port of the container: its own addresses, as far as they are this machine's neighbours, then
     what is published."""
@@ -116,26 +192,43 @@ def reachable(ways: list[Endpoint], listening: set[str], own: set[str]) -> list[
     return [way for way in ways if listening & ({way.address} if way.address in own else own)]
 
 
-def dial(ways: Iterable[Endpoint], limit: float, *, greeted: bool = False) -> tuple[Endpoint, socket.socket]:
-    """A connection to the first of the ways that answers within the limit, in seconds. greeted: only one that an SSH
+def dial(ways: Iterable[Way], limit: float, *, greeted: bool = False) -> tuple[Way, socket.socket]:
+    """A connection by the first of the ways that answers within the limit, in seconds. greeted: only one that an SSH
     server greets counts, for what forwards a published port accepts connections even where nothing listens behind it.
     Raises OSError, the last one's."""
     failure = OSError("there is no address to connect to")
     for way in ways:
         try:
-            connection = socket.create_connection((way.address, way.port), limit)
+            connection = way.connect(limit)
         except OSError as error:
             failure = error
             continue
         try:
             if greeted and connection.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL) != b"SSH-":
                 raise OSError("what answers there is no sshd")
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A peer that acknowledges nothing for so long is gone (tcp(7)): with keepalives going out, that ends in an
-            # error.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
             return way, connection
         except OSError as error:
             connection.close()
             failure = error
     raise failure
+
+
+def greeting(connection: socket.socket, limit: float) -> bytes:
+    """The line with which the server greets (RFC 4253, 4.2), which stays to be read; limit: seconds. Empty where it
+    doesn't come."""
+    import time
+
+    until = time.monotonic() + limit
+    said, before = b"", connection.gettimeout()
+    try:
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            said = connection.recv(_GREETING, socket.MSG_PEEK)
+            if not said or b"\n" in said or len(said) == _GREETING:
+                break
+            time.sleep(0.001)
+    except OSError:
+        pass
+    finally:
+        connection.settimeout(before)
+    return said.partition(b"\n")[0].rstrip(b"\r")

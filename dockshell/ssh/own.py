@@ -7,16 +7,26 @@ from stat import S_IMODE
 
 from dockshell.errors import DockshellError, printable
 
-__all__ = ["directory", "key_file"]
+__all__ = ["directory", "kept", "key_file"]
+
+
+def _directory() -> str:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if not base.startswith("/"):  # a relative one doesn't count: XDG Base Directory Specification
+        base = os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(base, "dockshell")
+
+
+def kept(name: str) -> bool:
+    """Has the key of that name been made already?"""
+    return os.path.exists(os.path.join(_directory(), name))
 
 
 def directory() -> str:
     """The path of that directory, made with mode 0700 where it is missing. Raises DockshellError where it can't be, or
     others could put things there."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    if not base.startswith("/"):  # a relative one doesn't count: XDG Base Directory Specification
-        base = os.path.join(os.path.expanduser("~"), ".local", "share")
-    path = os.path.join(base, "dockshell")
+    path = _directory()
+    base = os.path.dirname(path)
     try:
         os.makedirs(base, 0o700, exist_ok=True)
         try:
@@ -26,12 +36,13 @@ def directory() -> str:
         facts = os.stat(path)
     except OSError as error:
         raise DockshellError(
-            f"{printable(path)}, where keys are kept, can't be used ({error.strerror}): set XDG_DATA_HOME to a directory "
-            "that is yours"
+            f"{printable(path)}, where keys are kept, can't be used ({error.strerror}): "
+            "set XDG_DATA_HOME to a directory that is yours"
         ) from None
     if facts.st_uid != os.geteuid() or S_IMODE(facts.st_mode) & 0o022:
         raise DockshellError(
-            f"{printable(path)}, where keys are kept, isn't yours alone: `chmod go-w` it, or set XDG_DATA_HOME to another"
+            f"{printable(path)}, where keys are kept, isn't yours alone: "
+            "`chmod go-w` it, or set XDG_DATA_HOME to another"
         )
     return path
 

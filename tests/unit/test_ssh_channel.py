@@ -16,6 +16,9 @@ from dockshell.errors import HostKeyError, LoginError, SessionLost
 from dockshell.model import Command, Size
 from dockshell.session import Session
 from dockshell.ssh import channel, connect, keys
+from dockshell.ssh.forwarding import Forwarding
+from dockshell.ssh.forwards import Forward, Spot
+from dockshell.voice import Voice
 
 _HOST_KEY = paramiko.ECDSAKey.generate()
 _HOST_KEYS = {"ecdsa-sha2-nistp256": {_HOST_KEY.asbytes()}}
@@ -35,6 +38,9 @@ class Server(paramiko.ServerInterface):
         self.term = b""
         self.shell = False
         self.transport: Any = None
+
+    def check_port_forward_request(self, address: str, port: int) -> int:
+        return port
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -185,7 +191,7 @@ def test_output_and_code_arrive(serve: Serve) -> None:
     server = Server(_say(2, b"\0\xff" * 500_000, 7))
     session = channel.start(_log_in(serve, server), b"a line", Command((b"x",)))
     assert _drain(session) == {1: b"", 2: b"\0\xff" * 500_000}
-    assert session.wait() == 7
+    assert (session.wait(), session.ended_by()) == (7, 0)
     session.close()
     assert server.commands == [b"a line"]
 
@@ -234,6 +240,7 @@ def test_a_signal_that_ended_the_command_is_its_code(serve: Serve, name: str, co
     session = channel.start(_log_in(serve, Server(behave)), b"x", Command((b"x",)))
     _drain(session)
     assert session.wait() == code
+    assert session.ended_by() == code - 128
     session.close()
 
 
@@ -391,3 +398,48 @@ def test_no_input_is_an_empty_one(serve: Serve) -> None:
     assert session.input is None
     assert _drain(session)[1] == b"empty"
     session.close()
+
+
+def test_a_server_opens_nothing_that_nobody_asked_for(serve: Serve) -> None:
+    """Without -A and -R it can open no channel to us; with -R none but for what that named, and none to the agent."""
+    tried: dict[str, bool] = {}
+
+    def behave(server: Server, command: paramiko.Channel) -> None:
+        transport = server.transport
+        kinds = {
+            "agent": lambda: transport.open_channel("auth-agent@openssh.com", timeout=5),
+            "named": lambda: transport.open_forwarded_tcpip_channel(("127.0.0.1", 1), ("localhost", 2300)),
+            "other": lambda: transport.open_forwarded_tcpip_channel(("127.0.0.1", 1), ("localhost", 2301)),
+        }
+        for name, open_channel in kinds.items():
+            try:
+                with open_channel() as opened:
+                    opened.settimeout(5)
+                    tried[name] = opened.recv(1) == b"!"
+            except paramiko.SSHException:
+                tried[name] = False
+        command.send_exit_status(0)
+        command.close()
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.sendall(b"!")
+        connection.close()
+
+    for forwards in (False, True):
+        tried.clear()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            here = Spot("127.0.0.1", listener.getsockname()[1])
+            forwarding = Forwarding([Forward("R", Spot("", 2300), here)] if forwards else [], "", Voice())
+            answering = threading.Thread(target=answer, args=(listener,), daemon=True)
+            if forwards:
+                answering.start()
+            session = channel.start(
+                _log_in(serve, Server(behave)), b"x", Command((b"x",)), forwarding=forwarding if forwards else None
+            )
+            _drain(session)
+            session.close()
+            forwarding.close()
+            if forwards:
+                answering.join(5)
+        assert tried == {"agent": False, "named": forwards, "other": False}

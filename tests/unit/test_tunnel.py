@@ -23,7 +23,8 @@ from dockshell.errors import EngineError
 def test_an_address_is_spelled_for_ssh(address: str, words: list[str]) -> None:
     """User, host and port go where ssh wants them; the host's case stays; a shell over there reads the path as one
     word."""
-    assert tunnel.words(address, 10)[-len(words) :] == words
+    host = tunnel.host(address, 10)
+    assert [*host.argv, "--", host.name, host.command][-len(words) :] == words
 
 
 @pytest.mark.parametrize(
@@ -42,4 +43,4 @@ def test_an_address_is_spelled_for_ssh(address: str, words: list[str]) -> None:
 def test_an_address_that_ssh_could_misread_is_refused(address: str) -> None:
     """No option hides in a host or a user (CVE-2017-1000117), and no password stands in an address."""
     with pytest.raises(EngineError, match="is no engine's address"):
-        tunnel.words(address, 10)
+        tunnel.host(address, 10)

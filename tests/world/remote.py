@@ -24,7 +24,7 @@ __all__ = ["Remote", "certificates", "over_ssh", "over_tcp", "over_tls", "over_u
 @dataclass
 class Remote:
     """address, tls: what SdkApi wants. kind: `docker` or `podman`. container: the name of a busybox that runs there.
-    environment: what the program needs to get there."""
+    environment: what the program needs to get there. host: the container that stands for the engine's machine."""
 
     address: str
     container: str
@@ -34,6 +34,7 @@ class Remote:
     daemon: Daemon | None = None
     peer: Peer | None = None
     patch: object = None
+    host: str = ""
 
     def close(self) -> None:
         """Removes what was made."""
@@ -155,7 +156,7 @@ def over_ssh(world: World, directory: str) -> Remote:
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{os.path.dirname(wrapper)}:{before}"
     environment = {"PATH": os.environ["PATH"]}
-    return Remote("ssh://engine", peer.shared("busybox"), environment=environment, patch=before)
+    return Remote("ssh://engine", peer.shared("busybox"), environment=environment, patch=before, host=host)
 
 
 def _write_configuration(directory: str, port: str, key: str, other: str) -> None:
@@ -169,6 +170,7 @@ def _write_configuration(directory: str, port: str, key: str, other: str) -> Non
     with open(f"{directory}/config", "w", encoding="ascii") as file:
         for host, known, identity in (
             ("engine", "known", "key"),
+            ("sharing", "known", "key"),
             ("stranger", "empty", "key"),
             ("impostor", "changed", "key"),
             ("locked-out", "known", "other"),
@@ -176,6 +178,8 @@ def _write_configuration(directory: str, port: str, key: str, other: str) -> Non
             file.write(f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n")
             file.write(f"  IdentityFile {directory}/{identity}\n  IdentitiesOnly yes\n")
             file.write(f"  GlobalKnownHostsFile none\n  UserKnownHostsFile {directory}/{known}\n")
+            if host == "sharing":
+                file.write(f"  ControlMaster auto\n  ControlPersist 30\n  ControlPath {directory}/%n\n")
         file.write(f"Host nobody-there\n  HostName 127.0.0.1\n  Port {_free_port()}\n")
 
 
