@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 
 from dockshell.environment import DEFAULT_PATH, configured, files_environment, login_shell
-from dockshell.errors import DockshellError, HostKeyError, LoginError, UserError, printable
+from dockshell.errors import DockshellError, EngineError, HostKeyError, LoginError, UserError, printable
 from dockshell.identity import Identity, resolve
 from dockshell.routes import ssh_ways
 from dockshell.ssh import authorized, hostkeys, keys, listening
@@ -31,6 +32,7 @@ __all__ = ["route"]
 
 _LARGE = 16 << 20
 _LIMIT = 2.0  # seconds for a connection to one address
+_MOMENT = 1.0  # seconds by which an engine may learn later than we do that a container ended
 # What a login sets by itself, for whoever logs in: the image's own words about it are about somebody else.
 _PERSONAL = frozenset({"HOME", "USER", "LOGNAME", "SHELL", "MAIL"})
 _NO_LOGIN = ("false", "nologin")
@@ -231,10 +233,24 @@ class _Visit:
     def _leave(self, admission: Admission) -> None:
         reason = admission.close()
         if reason:
-            self._login.voice.say(
+            # Of one that stopped meanwhile more has to be said than that.
+            told = self._login.voice.tell if self._stopped() else self._login.voice.say
+            told(
                 f"dockshell's own key may still stand in the authorized_keys of {printable(self._identity.name)} "
                 f"inside ({reason}): the next login with --via ssh takes it out"
             )
+
+    def _stopped(self) -> bool:
+        """Has the container ended? An engine may learn of it a moment later than its processes do."""
+        until = time.monotonic() + _MOMENT
+        try:
+            while self._container.engine.running(self._container):
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.02)
+        except EngineError:
+            return False
+        return True
 
     def _logged_in(self, transport: Transport, first: Key | None) -> Key:
         """The key that the sshd took."""

@@ -85,7 +85,7 @@ enable() {
     fi
     [ ! -e "$service/down" ] || mv -f "$service/down" "$record/down"
     make_keys
-    sv -w 15 start "$service"
+    sv up "$service"
 }
 
 disable() {

@@ -212,9 +212,8 @@ def test_remote(ways: object, engine: str) -> None:
 def test_remote_without_root_is_refused(ways: object) -> None:
     """Nobody can listen in there for somebody without root, and that is said, not passed over."""
     way: Way = ways("docker", "group")  # type: ignore[operator]
-    done = way.ssh(
-        way.peer.shared("busybox"), "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7008:localhost:1"]
-    )
+    options = ["-o", "ExitOnForwardFailure=yes", "-R", "7008:localhost:1"]
+    done = way.ssh(way.peer.shared("busybox"), "sleep 10", options=options)
     assert done.returncode == 255 and b"remote port forwarding failed" in done.stderr
 
 
@@ -222,8 +221,8 @@ def test_low_ports_are_root_s(rooted: Way) -> None:
     """Whoever logs in as somebody else may not listen where the kernel lets root alone."""
     name = rooted.peer.run("busybox", options=["--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"])
     options = ["-o", "ExitOnForwardFailure=yes", "-R", "81:localhost:1"]
-    assert rooted.ssh(f"app@{name}", "true", options=options).returncode == 255
-    assert rooted.ssh(f"root@{name}", "true", options=options).returncode == 0
+    assert rooted.ssh(f"app@{name}", "sleep 10", options=options).returncode == 255
+    assert rooted.ssh(f"root@{name}", "sleep 2", options=options).returncode == 0
 
 
 def test_unix_sockets(rooted: Way, tmp_path: Path) -> None:

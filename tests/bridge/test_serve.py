@@ -175,7 +175,7 @@ def test_a_key_without_forwarding(docker: Peer, serve: Serve, keys: Callable[...
     """no-forwarding: neither in nor out."""
     name = docker.shared("busybox")
     with serve(docker, keys("no-forwarding {key}")) as server:
-        done = server.ssh(name, "true", options=["-o", "ExitOnForwardFailure=yes", "-R", "7100:localhost:1"])
+        done = server.ssh(name, "sleep 10", options=["-o", "ExitOnForwardFailure=yes", "-R", "7100:localhost:1"])
         assert done.returncode == 255
         done = server.ssh(name, options=["-v", "-o", "LogLevel=VERBOSE", "-W", "localhost:1"])
         assert done.returncode == 255 and b"forwards nothing" in done.stderr
