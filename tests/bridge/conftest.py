@@ -109,6 +109,12 @@ def way(request: pytest.FixtureRequest, ways: Callable[[str, str], Way]) -> Way:
     return ways(*request.param)
 
 
+@pytest.fixture(params=["docker", "podman"])
+def each_rooted(request: pytest.FixtureRequest, ways: Callable[[str, str], Way]) -> Way:
+    """Docker, then Podman, as root."""
+    return ways(request.param, "root")
+
+
 @pytest.fixture
 def rooted(ways: Callable[[str, str], Way]) -> Way:
     """Docker, as root: for what doesn't depend on the way."""

@@ -174,15 +174,15 @@ def test_asyncssh(workshop: tuple[Way, str], tmp_path: Path) -> None:
     assert (tmp_path / "b").read_text() == (tmp_path / "c").read_text() == "by asyncssh"
 
 
-def test_sshfs(rooted: Way, world: World, tmp_path: Path) -> None:
+def test_sshfs(each_rooted: Way, world: World, tmp_path: Path) -> None:
     """A scratch container's files as a directory here."""
     world.need(os.path.exists("/dev/fuse"), "this machine has no fuse")
     sshfs = world.need_program("sshfs")
-    name = rooted.peer.run("static")
+    name = each_rooted.peer.run("static")
     place = tmp_path / "mount"
     place.mkdir()
-    argv = [sshfs, "-f", "-F", rooted.config, "-o", "BatchMode=yes", f"{name}.dockshell:/", str(place)]
-    with subprocess.Popen(argv, env=rooted.environment, stderr=subprocess.PIPE) as mounted:
+    argv = [sshfs, "-f", "-F", each_rooted.config, "-o", "BatchMode=yes", f"{name}.dockshell:/", str(place)]
+    with subprocess.Popen(argv, env=each_rooted.environment, stderr=subprocess.PIPE) as mounted:
         try:
             until(lambda: os.path.ismount(place) or mounted.poll() is not None, 15)
             assert mounted.poll() is None, mounted.stderr and mounted.stderr.read()
@@ -192,4 +192,4 @@ def test_sshfs(rooted: Way, world: World, tmp_path: Path) -> None:
         finally:
             subprocess.run(["fusermount3", "-u", str(place)], check=False, capture_output=True)
             mounted.wait(10)
-    assert rooted.ssh(name, "/busybox cat /renamed").stdout == b"by sshfs"
+    assert each_rooted.ssh(name, "/busybox cat /renamed").stdout == b"by sshfs"

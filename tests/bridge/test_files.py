@@ -141,12 +141,12 @@ def test_sftp_without_root(ways: object, tmp_path: Path) -> None:
     assert b"-rw-------" in done.stdout
 
 
-def test_a_tmpfs(rooted: Way, tmp_path: Path) -> None:
+def test_a_tmpfs(each_rooted: Way, tmp_path: Path) -> None:
     """Where `docker cp` loses the file without a word."""
-    name = rooted.peer.run("static", options=["--tmpfs", "/t"])
+    name = each_rooted.peer.run("static", options=["--tmpfs", "/t"])
     (tmp_path / "a").write_text("kept")
-    _scp(rooted, str(tmp_path / "a"), f"{name}.dockshell:/t/a")
-    assert rooted.ssh(name, "/busybox cat /t/a").stdout == b"kept"
+    _scp(each_rooted, str(tmp_path / "a"), f"{name}.dockshell:/t/a")
+    assert each_rooted.ssh(name, "/busybox cat /t/a").stdout == b"kept"
 
 
 def test_a_tmpfs_without_root_is_no_silent_loss(ways: object, tmp_path: Path) -> None:
@@ -157,16 +157,16 @@ def test_a_tmpfs_without_root_is_no_silent_loss(ways: object, tmp_path: Path) ->
     assert way.run("scp", str(tmp_path / "a"), f"{name}.dockshell:/t/a").returncode != 0
 
 
-def test_locked_down(rooted: Way, tmp_path: Path) -> None:
+def test_locked_down(each_rooted: Way, tmp_path: Path) -> None:
     """Read-only, no capabilities, a user without an entry: reading works, writing is refused as by the kernel, and a
     writable mount takes files of that user's."""
-    name = rooted.peer.run("locked", options=["--tmpfs", "/t:mode=1777"])
+    name = each_rooted.peer.run("locked", options=["--tmpfs", "/t:mode=1777"])
     (tmp_path / "a").write_text("a")
-    _scp(rooted, f"{name}.dockshell:/etc/passwd", str(tmp_path / "got"))
-    _scp(rooted, str(tmp_path / "a"), f"{name}.dockshell:/srv/a", code=1)
-    assert rooted.peer.sh("exec", name, "test", "-e", "/srv/a", check=False).returncode
-    _scp(rooted, str(tmp_path / "a"), f"{name}.dockshell:/t/a")
-    assert rooted.peer.ask("exec", name, "stat", "-c", "%u", "/t/a") == "65532"
+    _scp(each_rooted, f"{name}.dockshell:/etc/passwd", str(tmp_path / "got"))
+    _scp(each_rooted, str(tmp_path / "a"), f"{name}.dockshell:/srv/a", code=1)
+    assert each_rooted.peer.sh("exec", name, "test", "-e", "/srv/a", check=False).returncode
+    _scp(each_rooted, str(tmp_path / "a"), f"{name}.dockshell:/t/a")
+    assert each_rooted.peer.ask("exec", name, "stat", "-c", "%u", "/t/a") == "65532"
 
 
 def test_what_is_no_file_is_left_alone(rooted: Way, protocol: list[str], tmp_path: Path) -> None:

@@ -124,6 +124,19 @@ def test_local_without_root(ways: object) -> None:
         assert _exchange(("127.0.0.1", port), b"carried") == b"carried"
 
 
+def test_local_without_root_by_bash(ways: object) -> None:
+    """… where that is bash, which can't end half of a connection, but all of it."""
+    way: Way = ways("docker", "group")  # type: ignore[operator]
+    name = way.peer.kept("workshop", lambda: way.peer.run("workshop"))
+    _echo(way, name, 7009)
+    port = _free_port()
+    with _forwarding(way, name, "-L", f"{port}:127.0.0.1:7009"):
+        for content in (b"by bash", b"again"):
+            with socket.create_connection(("127.0.0.1", port), 20) as connection:
+                connection.sendall(content)
+                assert connection.recv(100) == content
+
+
 def test_names_are_the_container_s(rooted: Way) -> None:
     """A host's name means what it means in there: by its own hosts file."""
     name = rooted.peer.run("busybox", options=["--add-host", "elsewhere:127.0.0.1"])
@@ -164,12 +177,15 @@ def test_refused_is_refused(rooted: Way) -> None:
         assert _exchange(("127.0.0.1", live), b"alive") == b"alive"
 
 
-def test_dynamic(rooted: Way) -> None:
+def test_dynamic(each_rooted: Way) -> None:
     """-D: a SOCKS proxy into the container's network."""
-    name = rooted.peer.run("static")
-    _echo(rooted, name, 7006)
+    name = each_rooted.peer.run("static")
+    _echo(each_rooted, name, 7006)
     port = _free_port()
-    with _forwarding(rooted, name, "-D", str(port)), socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with (
+        _forwarding(each_rooted, name, "-D", str(port)),
+        socket.create_connection(("127.0.0.1", port), 10) as connection,
+    ):
         connection.sendall(b"\x05\x01\x00")
         assert connection.recv(2) == b"\x05\x00"
         connection.sendall(b"\x05\x01\x00\x01" + bytes((127, 0, 0, 1)) + (7006).to_bytes(2, "big"))
@@ -225,17 +241,17 @@ def test_low_ports_are_root_s(rooted: Way) -> None:
     assert rooted.ssh(f"root@{name}", "sleep 2", options=options).returncode == 0
 
 
-def test_unix_sockets(rooted: Way, tmp_path: Path) -> None:
+def test_unix_sockets(each_rooted: Way, tmp_path: Path) -> None:
     """Both ways, as the user inside: with their rights, and theirs to see."""
-    name = rooted.peer.run("busybox")
+    name = each_rooted.peer.run("busybox")
     ours = str(tmp_path / "ours")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(ours)
         listener.listen()
         listener.settimeout(10)
         options = ["-R", f"/tmp/in.sock:{ours}", "-L", f"{tmp_path}/loop:/tmp/in.sock"]
-        with _forwarding(rooted, f"app@{name}", *options):
-            kind = rooted.peer.ask("exec", name, "stat", "-c", "%F %U %a", "/tmp/in.sock")
+        with _forwarding(each_rooted, f"app@{name}", *options):
+            kind = each_rooted.peer.ask("exec", name, "stat", "-c", "%F %U %a", "/tmp/in.sock")
             assert kind == "socket app 600"
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(10)
@@ -244,7 +260,7 @@ def test_unix_sockets(rooted: Way, tmp_path: Path) -> None:
                 connection, _ = listener.accept()
                 with connection:
                     assert connection.recv(10) == b"round"
-    until(lambda: rooted.peer.sh("exec", name, "test", "-e", "/tmp/in.sock", check=False).returncode, 5)
+    until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", "/tmp/in.sock", check=False).returncode, 5)
 
 
 def test_unix_sockets_of_others_stay_closed(rooted: Way, tmp_path: Path) -> None:
@@ -259,22 +275,22 @@ def test_unix_sockets_of_others_stay_closed(rooted: Way, tmp_path: Path) -> None
         assert path == "root"
 
 
-def test_agent(rooted: Way, world: World, tmp_path: Path) -> None:
+def test_agent(each_rooted: Way, world: World, tmp_path: Path) -> None:
     """-A: the client's agent, at a socket inside that is its user's alone, gone with the connection."""
     key, path = str(tmp_path / "key"), str(tmp_path / "agent")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "carried", "-f", key], check=True)
     with subprocess.Popen([world.need_program("ssh-agent"), "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
         try:
             until(lambda: os.path.exists(path), 5)
-            env = {**rooted.environment, "SSH_AUTH_SOCK": path}
+            env = {**each_rooted.environment, "SSH_AUTH_SOCK": path}
             subprocess.run(["ssh-add", "-q", key], env=env, check=True)
-            name = rooted.peer.shared("baseimage")
-            argv = rooted.argv(
+            name = each_rooted.peer.shared("baseimage")
+            argv = each_rooted.argv(
                 "ssh", "-A", f"app@{name}.dockshell", "ssh-add -l; stat -c '%U %a' $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK"
             )
             done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=30)
             listed, mode, inside = done.stdout.splitlines()
             assert "carried (ED25519)" in listed and mode == "app 600", done
-            until(lambda: rooted.peer.sh("exec", name, "test", "-e", inside, check=False).returncode, 5)
+            until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", inside, check=False).returncode, 5)
         finally:
             agent.terminate()

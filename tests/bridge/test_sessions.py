@@ -183,26 +183,26 @@ def test_a_container_that_stops(rooted: Way) -> None:
     assert process.returncode in (137, 255) and (b"stopped" in told or process.returncode == 255)
 
 
-def test_many_sessions_in_one_connection(rooted: Way, tmp_path: Any) -> None:
+def test_many_sessions_in_one_connection(each_rooted: Way, tmp_path: Any) -> None:
     """ControlMaster: the second one takes no new connection, and each is a process of its own."""
-    name = rooted.peer.shared("busybox") + ".dockshell"
+    name = each_rooted.peer.shared("busybox") + ".dockshell"
     path = f"/tmp/dsh-cm-{os.getpid()}"
     options = ["-o", f"ControlPath={path}"]
-    master = rooted.started(*options, "-M", "-N", name)
+    master = each_rooted.started(*options, "-M", "-N", name)
     try:
         until(lambda: os.path.exists(path), 10)
-        done = [rooted.run("ssh", *options, name, f"echo {number}; exit {number}") for number in range(5)]
+        done = [each_rooted.run("ssh", *options, name, f"echo {number}; exit {number}") for number in range(5)]
         assert [(each.returncode, each.stdout) for each in done] == [(n, b"%d\n" % n) for n in range(5)]
-        assert b"mux_client" in rooted.run("ssh", *options, "-v", name, "true").stderr
+        assert b"mux_client" in each_rooted.run("ssh", *options, "-v", name, "true").stderr
     finally:
-        rooted.run("ssh", *options, "-O", "exit", name)
+        each_rooted.run("ssh", *options, "-O", "exit", name)
         master.communicate(timeout=10)
 
 
-def test_fifty_at_once(rooted: Way) -> None:
+def test_fifty_at_once(each_rooted: Way) -> None:
     """Each gets its own answer."""
-    name = rooted.peer.shared("busybox") + ".dockshell"
-    running = [rooted.started(name, f"echo {number}; cat") for number in range(50)]
+    name = each_rooted.peer.shared("busybox") + ".dockshell"
+    running = [each_rooted.started(name, f"echo {number}; cat") for number in range(50)]
     answers = [process.communicate(b"in", timeout=120) for process in running]
     assert [answer[0] for answer in answers] == [b"%d\nin" % number for number in range(50)], answers
     assert {process.returncode for process in running} == {0}
