@@ -150,6 +150,11 @@ class Listener(asyncssh.SSHListener):
             self._server = await loop.create_server(lambda: SSHLocalPortForwarder(connection, opening), sock=made)
         return self
 
+    @property
+    def listens(self) -> bool:
+        """Does it still? Clients end one by a request of its own (RFC 4254, 7.1)."""
+        return self._server is not None
+
     def get_port(self) -> int:
         return self._port
 

@@ -264,6 +264,7 @@ class _Door(asyncssh.SSHServer, Host):
         return self._listening(errand, lambda port: self._path_opening(listen_path))
 
     def _may_listen(self) -> bool:
+        self._listeners = [each for each in self._listeners if each.listens]
         return self.allowed.forwarding and len(self._listeners) < _MOST_LISTENERS
 
     def _tcp_opening(self, host: str, port: int) -> Callable[..., Any]:

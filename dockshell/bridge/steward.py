@@ -89,11 +89,6 @@ class Steward:
         """Lets go of it. Without a handle left it ends; what it started goes on until its own sockets end."""
         self._channel.close()
 
-    @property
-    def descriptor(self) -> int:
-        """What a process that is to keep the handle must keep open."""
-        return self._channel.fileno()
-
 
 def _serve(first: socket, setting: Setting) -> NoReturn:
     os.setsid()

@@ -170,7 +170,7 @@ def test_a_reader_that_reads_nothing(rooted: Way) -> None:
     assert 10 << 20 < asyncio.run(main()) < 150 << 20
 
 
-def test_a_slow_handshake_is_given_up(rooted: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_handshake_is_given_up(rooted: Way) -> None:
     """Who doesn't get as far as a login in half a minute is shown out. (The time is the server's own; here it is made
     shorter, in the server's process.)"""
     import sys
@@ -226,3 +226,25 @@ def test_targets_of_any_words(rooted: Way) -> None:
         process = _proxy(rooted, words)
         _ends(process)
     assert not os.path.exists("/tmp/dsh-ran")
+
+
+def test_listeners_are_counted_while_they_listen(rooted: Way) -> None:
+    """Fifty at once are enough; those that were ended make room for others."""
+    import asyncssh
+
+    name = rooted.peer.shared("busybox")
+
+    async def main() -> tuple[int, str]:
+        async with _connected(rooted, name) as connection:
+            for _ in range(60):
+                listener = await connection.forward_remote_port("localhost", 0, "localhost", 1)
+                listener.close()
+                await listener.wait_closed()
+            kept = 0
+            with contextlib.suppress(asyncssh.ChannelListenError):
+                for _ in range(60):
+                    await connection.forward_remote_port("localhost", 0, "localhost", 1)
+                    kept += 1
+            return kept, str((await connection.run("echo fine")).stdout)
+
+    assert asyncio.run(main()) == (50, "fine\n")

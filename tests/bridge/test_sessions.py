@@ -183,7 +183,7 @@ def test_a_container_that_stops(rooted: Way) -> None:
     assert process.returncode in (137, 255) and (b"stopped" in told or process.returncode == 255)
 
 
-def test_many_sessions_in_one_connection(each_rooted: Way, tmp_path: Any) -> None:
+def test_many_sessions_in_one_connection(each_rooted: Way) -> None:
     """ControlMaster: the second one takes no new connection, and each is a process of its own."""
     name = each_rooted.peer.shared("busybox") + ".dockshell"
     path = f"/tmp/dsh-cm-{os.getpid()}"

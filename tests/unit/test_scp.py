@@ -34,22 +34,6 @@ os._exit(scp.serve(there, words, 0, 1))
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The home of the session's user, empty."""
-    there = tmp_path / "home"
-    there.mkdir()
-    return there
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """The client's own directory."""
-    there = tmp_path / "here"
-    there.mkdir()
-    return there
-
-
-@pytest.fixture
 def client(tmp_path: Path, home: Path, here: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """client(*words): OpenSSH's `scp -O` with these words; every host is our server."""
     script, source = tmp_path / "ssh", tmp_path / "server.py"

@@ -34,22 +34,6 @@ OPEN, CLOSE, READ, WRITE, OPENDIR, READDIR, EXTENDED = 3, 4, 5, 6, 11, 12, 200
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The home of the session's user, empty."""
-    there = tmp_path / "home"
-    there.mkdir()
-    return there
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """The client's own directory."""
-    there = tmp_path / "here"
-    there.mkdir()
-    return there
-
-
-@pytest.fixture
 def program(tmp_path: Path, home: Path) -> str:
     """The server as a program without arguments, as `sftp -D` and `scp -D` want it."""
     script = tmp_path / "server"
