@@ -20,7 +20,7 @@ import dockshell as package
 from dockshell import options
 from dockshell.commands import demo
 from dockshell.demo import container, rootfs, sandbox
-from dockshell.engines import where
+from dockshell.engines import containers, where
 from dockshell.engines.kernel import KernelEngine
 from dockshell.engines.sdk import SdkApi
 from dockshell.errors import DockshellError, EngineError
@@ -230,7 +230,7 @@ def test_an_engine_on_another_kind_of_machine(docker: Peer, monkeypatch: pytest.
         assert docker.ask("images", "--format", "{{.Repository}}", name) == name
         assert left_in(docker) == []
     finally:
-        api.remove_image(name)
+        containers.remove_image(api, name)
         api.close()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dockshell.engines import dial
+from dockshell.engines import containers, dial
 from dockshell.engines.docker import DockerEngine
 from dockshell.engines.sdk import SdkApi
 from dockshell.engines.where import Tls
@@ -270,12 +270,12 @@ def test_an_image_becomes_a_container_and_both_go(world: World) -> None:
     name = f"dsh-import-{os.getpid()}"
     api.import_image(IMAGES["busybox"].layers(world.scratch, print)[0], f"{name}:one", ['CMD ["sleep", "100"]'])
     try:
-        container = api.create(f"{name}:one", name, [])
-        api.start(container)
+        container = containers.create(api, {"Image": f"{name}:one"}, name)
+        containers.start(api, container)
         assert api.inspect(name)["State"]["Running"]
     finally:
-        api.remove(name)
-        api.remove_image(f"{name}:one")
+        containers.remove(api, name)
+        containers.remove_image(api, f"{name}:one")
         api.close()
     assert world.docker.sh("inspect", name, check=False).returncode != 0
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dockshell.demo.rootfs import tree, write_tar
+from dockshell.engines import containers
 from dockshell.errors import EngineError
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def container(engine: Engine) -> Iterator[str]:
             found = image
         else:
             found = _present(api)
-        made = api.create(found, name, ["sleep", _LIFETIME], hostname=_NAME)
-        api.start(made)
+        made = containers.create(api, {"Image": found, "Cmd": ["sleep", _LIFETIME], "Hostname": _NAME}, name)
+        containers.start(api, made)
         yield name
     finally:
         _remove(api, name, image)
@@ -79,9 +80,9 @@ def _remove(api: SdkApi, name: str, image: str) -> None:
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
     try:
         with contextlib.suppress(EngineError):
-            api.remove(name)
+            containers.remove(api, name)
         with contextlib.suppress(EngineError):
-            api.remove_image(image)
+            containers.remove_image(api, image)
         api.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)

@@ -133,6 +133,14 @@ class Api(Protocol):
     def exec_resize(self, exec_id: str, size: Size) -> None:
         """POST /exec/ID/resize."""
 
+    def attach(self, container: str) -> Stream:
+        """POST /containers/ID/attach: what is sent there is the first process's input; what it prints from
+        then on comes back, framed."""
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Any other request that is answered in JSON → the answer, None for an empty one. path: with its query, quoted
+        (local.quote). Who wants one of those writes a function (containers.py), not a path."""
+
     def path_stat(self, container: str, path: str) -> str:
         """HEAD /containers/ID/archive: what is at that path, as X-Docker-Container-Path-Stat spells it (JSON in base64:
         size, mode, mtime, linkTarget); empty where there is nothing."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dockshell.engines import Api, Files
     from dockshell.model import Target
 
-__all__ = ["DockerEngine", "from_inspect", "from_listing"]
+__all__ = ["SIDECAR", "DockerEngine", "from_inspect", "from_listing"]
+
+SIDECAR = "dockshell.sidecar"  # the label of containers of ours that stand beside another (sidecar.py)
 
 
 class DockerEngine:
@@ -40,8 +42,10 @@ class DockerEngine:
 
     def find(self, target: Target) -> list[Container]:
         if target.kind == "latest":
-            newest = self.api.containers(limit=1, filters={"status": ["running"]})
-            return [self._inspect(from_listing(each, self).id) for each in newest[:1]]
+            running = {"status": ["running"]}
+            newest = self._listed(self.api.containers(limit=1, filters=running))
+            newest = newest or self._listed(self.api.containers(filters=running))[:1]
+            return [self._inspect(each.id) for each in newest]
         if target.kind == "pid":
             inside = host_container(int(target.value)) if self.api.local else ""
             found = self._look_up(inside) if inside else None
@@ -56,12 +60,12 @@ class DockerEngine:
         return [self._inspect(each.id) for each in fitting] if len(fitting) == 1 else fitting
 
     def all(self) -> list[Container]:
-        listed = [from_listing(each, self) for each in self.api.containers(everything=True, limit=_ANY_NUMBER)]
+        listed = self._listed(self.api.containers(everything=True, limit=_ANY_NUMBER))
         return sorted(listed, key=lambda each: each.created, reverse=True)
 
     def newest(self) -> Container | None:
-        listed = self.api.containers(everything=True, limit=1)
-        return from_listing(listed[0], self) if listed else None
+        listed = self._listed(self.api.containers(everything=True, limit=1))
+        return next(iter(listed or self.all()), None)
 
     def files(self, container: Container) -> Files:
         if container.local and container.pid:
@@ -85,6 +89,10 @@ class DockerEngine:
             if error.status == 404:
                 return False
             raise
+
+    def _listed(self, rows: list[dict[str, Any]]) -> list[Container]:
+        """Without our own, which are nobody's."""
+        return [each for each in (from_listing(row, self) for row in rows) if SIDECAR not in each.labels]
 
     def _look_up(self, name: str) -> Container | None:
         try:

@@ -53,7 +53,7 @@ class LocalApi:
             query += f"&limit={limit}"
         if filters:
             query += "&filters=" + quote(encode(filters).decode())
-        listing = self._json("GET", query)
+        listing = self.ask("GET", query)
         if not isinstance(listing, list):
             raise self._nonsense("no list")
         return listing
@@ -68,9 +68,14 @@ class LocalApi:
         return made
 
     def exec_start(self, exec_id: str, *, terminal: bool) -> socket:
-        connection = self._request(
-            "POST", f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal}, upgrade=True
-        )
+        return self._taken_over(f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal})
+
+    def attach(self, container: str) -> socket:
+        return self._taken_over(f"/containers/{quote(container)}/attach?stream=1&stdin=1&stdout=1")
+
+    def _taken_over(self, path: str, body: Mapping[str, Any] | None = None) -> socket:
+        """A POST whose connection turns into a raw stream."""
+        connection = self._request("POST", path, body, upgrade=True)
         try:
             status, fields = self._head(connection)
             if status not in (101, 200):
@@ -152,14 +157,15 @@ class LocalApi:
         if status >= 400:
             raise self._failure(status, content)
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            return decode(self._answer(method, path, body))
+            answer = self._answer(method, path, body)
+            return decode(answer) if answer.strip() else None
         except ValueError as error:
             raise self._nonsense(f"no JSON ({error})") from None
 
     def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._json(method, path, body)
+        answer = self.ask(method, path, body)
         if not isinstance(answer, dict):
             raise self._nonsense("no object")
         return answer

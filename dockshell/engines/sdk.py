@@ -86,9 +86,17 @@ class SdkApi:
             return str(_object(answer.json()).get("Id", ""))
 
     def exec_start(self, exec_id: str, *, terminal: bool) -> Connection:
-        url = urlsplit(self._url(f"/exec/{quote(exec_id)}/start"))
-        content = json.dumps({"Detach": False, "Tty": terminal}).encode()
-        lines = [f"POST {url.path} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"]
+        return self._taken_over(f"/exec/{quote(exec_id)}/start", {"Detach": False, "Tty": terminal})
+
+    def attach(self, container: str) -> Connection:
+        return self._taken_over(f"/containers/{quote(container)}/attach?stream=1&stdin=1&stdout=1")
+
+    def _taken_over(self, path: str, body: Mapping[str, Any] | None = None) -> Connection:
+        """A POST whose connection turns into a raw stream."""
+        url = urlsplit(self._url(path))
+        content = json.dumps(dict(body)).encode() if body else b""
+        asked = f"{url.path}?{url.query}" if url.query else url.path
+        lines = [f"POST {asked} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"]
         lines += [f"Content-Length: {len(content)}", "Connection: Upgrade", "Upgrade: tcp", "", ""]
         connection = self._adapter.dial()
         try:
@@ -166,6 +174,14 @@ class SdkApi:
             if answer.status_code >= 400:
                 raise self._failure(answer.status_code, answer.content)
 
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        content: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        url = self._url(path)
+        with self.translated(), self.client.request(method, url, timeout=self._patience, **content) as answer:
+            if answer.status_code >= 400:
+                raise self._failure(answer.status_code, answer.content)
+            return answer.json() if answer.content.strip() else None
+
     def import_image(self, tar: str | IO[bytes], tag: str, changes: list[str] | None = None) -> None:
         """A directory's tar, by its path or as an open file → an image of that name (NAME or NAME:TAG). changes:
         Dockerfile lines, as `CMD ["sh"]`. Raises EngineError."""
@@ -175,27 +191,6 @@ class SdkApi:
                 self.client.import_image_from_file(tar, repository=name, tag=version or None, changes=changes)
             else:
                 self.client.import_image_from_data(tar, repository=name, tag=version or None, changes=changes)
-
-    def remove_image(self, tag: str) -> None:
-        """The image goes, even where another container was made of it. Raises EngineError."""
-        with self.translated():
-            self.client.remove_image(tag, force=True)
-
-    def create(self, image: str, name: str, command: list[str], **options: Any) -> str:
-        """A container that doesn't run yet → its id. options: those of the SDK's create_container. Raises
-        EngineError."""
-        with self.translated():
-            return str(_object(self.client.create_container(image, command, name=name, **options))["Id"])
-
-    def start(self, container: str) -> None:
-        """Starts it. Raises EngineError."""
-        with self.translated():
-            self.client.start(container)
-
-    def remove(self, container: str) -> None:
-        """The container goes, with its anonymous volumes, even if it runs. Raises EngineError."""
-        with self.translated():
-            self.client.remove_container(container, v=True, force=True)
 
     def close(self) -> None:
         """Closes the connections that are kept for the next request."""

@@ -1,0 +1,203 @@
+"""A sidecar: a container of ours for as long as we live, whose files a target's own processes can reach.
+
+It shares the target's pid namespace, so the target sees its one process N, and with it /proc/N/root: the sidecar's
+files. Whoever the kernel lets look at N may execute what lies there (proc(5), ptrace(2): PTRACE_MODE_READ_FSCREDS), and
+that is a process of the same user and group with no fewer capabilities. So N has the user and group of the command that
+is to come, and no capability at all. The command itself is then an ordinary exec in the target, confined as such, of a
+program at /proc/N/root/…; nothing is written into the target.
+
+N reads its input, which is a connection of ours, and ends with it, whatever ended us; the engine then removes the
+sidecar by itself."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+from select import POLLIN, poll
+from time import monotonic
+
+from dockshell.engines import containers
+from dockshell.engines.docker import SIDECAR
+from dockshell.engines.frames import Frames
+from dockshell.errors import EngineError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO, Any
+
+    from dockshell.engines import Api
+    from dockshell.model import Container
+
+__all__ = ["PLACE", "Load", "Sidecar"]
+
+PLACE = "/.dockshell"  # where they have what we bring
+_PATIENCE = 30.0  # seconds for an engine to start a container
+_CHUNK = 1 << 20
+_LIGHT = 16 << 20  # bytes; a heavier load is kept in a file, which has no name
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and the engines'
+
+
+class Load:
+    """What a sidecar carries, as a tar on its way: the busybox at that path on this machine, by PLACE/busybox."""
+
+    def __init__(self, busybox: str) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_LIGHT)
+        self._tar = tarfile.TarFile(fileobj=self._file, mode="w")
+        self._add(PLACE, tarfile.DIRTYPE)
+        self.add("busybox", busybox)
+
+    def add(self, name: str, path: str) -> None:
+        """The file, or the directory with all that is in it, at that path on this machine, under PLACE."""
+        self._tar.add(path, f"{PLACE}/{name}", filter=_ours)
+
+    def write(self, name: str, content: bytes, mode: int = 0o755) -> None:
+        """A file with that content, under PLACE."""
+        member = _ours(tarfile.TarInfo(f"{PLACE}/{name}"))
+        member.size, member.mode = len(content), mode
+        self._tar.addfile(member, io.BytesIO(content))
+
+    def link(self, name: str, target: str) -> None:
+        """A symbolic link, under PLACE."""
+        self._add(f"{PLACE}/{name}", tarfile.SYMTYPE, target)
+
+    def directory(self, name: str) -> None:
+        """An empty directory, under PLACE."""
+        self._add(f"{PLACE}/{name}", tarfile.DIRTYPE)
+
+    def _add(self, name: str, kind: bytes, target: str = "") -> None:
+        member = _ours(tarfile.TarInfo(name))
+        member.type, member.mode, member.linkname = kind, 0o755, target
+        self._tar.addfile(member)
+
+    def pieces(self) -> tuple[Iterator[bytes], int]:
+        """The whole tar, and its size in bytes."""
+        self._tar.close()
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
+        return iter(lambda: self._file.read(_CHUNK), b""), size
+
+
+def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Root's, readable and executable for whoever the command will be."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+class Sidecar:
+    """One that runs. id: the container's; place: where the target's processes of that user find what it carries,
+    busybox: the program there. link: the connection that it lives by; who holds it too keeps the sidecar when we die.
+    """
+
+    def __init__(self, api: Api, container: Container, user: tuple[int, int], load: Load, image: str = "") -> None:
+        """Starts one beside the container, which must run. user: the uid and gid of the commands to come. image: whose
+        files it has; empty for any that is there, the target's as a rule. Raises EngineError."""
+        self._api = api
+        self.id = self._create(container, user, image)
+        self.link = None
+        try:
+            tar, size = load.pieces()
+            api.upload(self.id, "/", tar, size)
+            self.link = api.attach(self.id)
+            containers.start(api, self.id)
+            number = self._number()
+        except BaseException:
+            self.close()
+            raise
+        self.place = f"/proc/{number}/root{PLACE}"
+        self.busybox = f"{self.place}/busybox"
+
+    def __enter__(self) -> Sidecar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """It goes. Raises nothing: should the engine not answer, it goes with the link."""
+        try:
+            containers.remove(self._api, self.id)
+        except EngineError:
+            pass
+        if self.link is not None:
+            self.link.close()
+
+    def _create(self, container: Container, user: tuple[int, int], image: str) -> str:
+        facts = self._image(container, image)
+        beside = f"container:{container.id}"
+        body = {
+            "Image": facts["Id"],
+            "Entrypoint": [f"{PLACE}/busybox", "sh", "-c"],
+            "Cmd": [f"echo $$; exec {PLACE}/busybox cat >/dev/null"],
+            "User": "{}:{}".format(*user),
+            "WorkingDir": "/",
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "Labels": {SIDECAR: container.id},  # no listing of ours shows it
+            "Healthcheck": {"Test": ["NONE"]},
+            "HostConfig": {
+                "AutoRemove": True,
+                "PidMode": beside,
+                "NetworkMode": beside,
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "LogConfig": {"Type": "none"},
+                # In the place of anonymous volumes, into which the engine would copy what the image has there.
+                "Tmpfs": dict.fromkeys((facts.get("Config") or {}).get("Volumes") or {}, ""),
+            },
+        }
+        return containers.create(self._api, body)
+
+    def _image(self, container: Container, image: str) -> dict[str, Any]:
+        """Facts about the image to take. None of its programs are needed, so any will do where none is named."""
+        if image:
+            if (facts := containers.image(self._api, image)) is None:
+                raise EngineError(f"the engine has no image {printable(image)}: pull it first")
+            return facts
+        for each in self._candidates(container):
+            if (facts := containers.image(self._api, each)) is not None:
+                return facts
+        raise EngineError(f"the engine at {self._api.address} has no image to make a sidecar of: pull a small one")
+
+    def _candidates(self, container: Container) -> Iterable[str]:
+        yield str(self._api.inspect(container.id).get("Image") or "") or container.image
+        yield from (str(each.get("Id")) for each in containers.images(self._api))
+
+    def _number(self) -> int:
+        """N, which it tells as soon as it runs."""
+        frames, told = Frames(), b""
+        waiter = poll()
+        assert self.link is not None
+        waiter.register(self.link.fileno(), POLLIN)
+        give_up = monotonic() + _PATIENCE
+        while not told.endswith(b"\n") and len(told) < 32 and waiter.poll(max(0, int((give_up - monotonic()) * 1000))):
+            piece = self._received()
+            if piece == b"":
+                break
+            told += b"".join(data for _, data in frames.feed(piece or b""))
+        if not told.strip().isdigit():
+            raise EngineError(self._silence())
+        return int(told)
+
+    def _received(self) -> bytes | None:
+        assert self.link is not None
+        try:
+            return self.link.recv(_CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _silence(self) -> str:
+        """Why it said nothing."""
+        theirs = (self._api.ask("GET", "/version") or {}).get("Arch", "")
+        ours = _MACHINES.get(os.uname().machine, os.uname().machine)
+        if theirs and theirs != ours:
+            there = printable(str(theirs))
+            return f"the engine's machine is {there} and this one's busybox is for {ours}: name another by DOCKSHELL_BUSYBOX"
+        return "the sidecar did not start: `--debug` and the engine's own log may tell why"
