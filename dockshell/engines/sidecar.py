@@ -44,7 +44,7 @@ class Load:
     """What a sidecar carries, as a tar on its way: the busybox at that path on this machine, by PLACE/busybox."""
 
     def __init__(self, busybox: str) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_LIGHT)
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_LIGHT)  # noqa: SIM115 # goes with us
         self._tar = tarfile.TarFile(fileobj=self._file, mode="w")
         self._add(PLACE, tarfile.DIRTYPE)
         self.add("busybox", busybox)
@@ -198,6 +198,8 @@ class Sidecar:
         theirs = (self._api.ask("GET", "/version") or {}).get("Arch", "")
         ours = _MACHINES.get(os.uname().machine, os.uname().machine)
         if theirs and theirs != ours:
-            there = printable(str(theirs))
-            return f"the engine's machine is {there} and this one's busybox is for {ours}: name another by DOCKSHELL_BUSYBOX"
+            return (
+                f"the engine's machine is of another kind ({printable(str(theirs))}) than this one's busybox ({ours}): "
+                "name one for it with DOCKSHELL_BUSYBOX"
+            )
         return "the sidecar did not start: `--debug` and the engine's own log may tell why"
