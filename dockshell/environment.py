@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PATH",
     "SHELLS",
+    "Extra",
     "Start",
     "configured",
     "files_environment",
@@ -52,6 +53,15 @@ class Start:
     directories: tuple[str, ...]
 
 
+@noun(frozen=True)
+class Extra:
+    """What a toolbox adds to what is there inside. path: directories to end PATH with; shell: the path of a shell that
+    serves as login shell where the container has none."""
+
+    path: tuple[str, ...]
+    shell: str
+
+
 def prepare(
     container: Container,
     command: Command,
@@ -59,16 +69,18 @@ def prepare(
     initial: Iterable[str] | None = None,
     *,
     names_only: bool = False,
+    extra: Extra | None = None,
 ) -> Start:
     """initial: what process 1 was started with, for `--env-from init`; None takes the configured environment.
     names_only: the engine itself finds the user's and groups' numbers, so that only the user's name, home and shell are
-    looked up, for the environment.
+    looked up, for the environment. extra: what a toolbox adds.
 
     Raises UserError, NoShell, UsageError.
     """
     identity = identity_of(container, command, files, names_only)
-    shell = login_shell(identity, files, command.shell) if command.login else ""
-    argv = _reader(command.line, identity, files) if command.line else command.argv
+    spare = extra.shell if extra else ""
+    shell = login_shell(identity, files, command.shell, spare) if command.login else ""
+    argv = _reader(command.line, identity, files, spare) if command.line else command.argv
     environment = configured(container) if initial is None else _pairs(initial)
     if command.login:
         environment.update(files_environment(files))
@@ -85,6 +97,8 @@ def prepare(
     if command.login and not any(name == "LANG" or name.startswith("LC_") for name in environment):
         environment.update(command.languages)
     environment.update(command.env)
+    if extra:
+        environment["PATH"] = ":".join((*filter(None, (environment.get("PATH", ""),)), *extra.path))
     home = environment.get("HOME", "/")
     directories = (
         (command.directory,) if command.directory else (container.directory or "/",) if command.argv else (home, "/")
@@ -124,22 +138,24 @@ def files_environment(files: Files) -> dict[str, str]:
     return found
 
 
-def login_shell(identity: Identity, files: Files, wanted: str = "") -> str:
+def login_shell(identity: Identity, files: Files, wanted: str = "", spare: str = "") -> str:
     """The wanted one if it is there (a name), else the user's own shell where it can be executed, else the first of
-    bash, zsh, ash and sh that is there. A shell that turns logins away (nologin, false) does not count: whoever may use
-    the engine may log in. Raises NoShell."""
+    bash, zsh, ash and sh that is there, else the spare one. A shell that turns logins away (nologin, false) does not
+    count: whoever may use the engine may log in. Raises NoShell."""
     preferred = [shell for shell in SHELLS if wanted and shell.endswith("/" + wanted)]
     for shell in (*preferred, identity.shell, *SHELLS):
         if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):
             return shell
+    if spare:
+        return spare
     raise NoShell("there is no shell inside: run a program that is there with `dockshell exec TARGET PROGRAM`")
 
 
-def _reader(line: bytes, identity: Identity, files: Files) -> tuple[bytes, ...]:
+def _reader(line: bytes, identity: Identity, files: Files, spare: str = "") -> tuple[bytes, ...]:
     """Who reads the line: the user's own shell, else another that is there; where there is none the line is taken for
     plain words. Raises UsageError where it is more than that."""
     try:
-        return (login_shell(identity, files).encode("utf-8", "surrogateescape"), b"-c", line)
+        return (login_shell(identity, files, spare=spare).encode("utf-8", "surrogateescape"), b"-c", line)
     except NoShell:
         import shlex
 

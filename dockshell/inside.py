@@ -1,5 +1,6 @@
-"""What the container's own /bin/sh is asked to do for us where its processes are out of our reach: to find a command,
-to signal it, to end its Unix session. It takes /proc, and no program but sleep. Pure: this only writes the script.
+"""What a shell inside, as a rule the container's own /bin/sh, is asked to do for us where the processes are out of our
+reach: to find a command, to signal it, to end its Unix session. It takes /proc, and no program but sleep. Pure: this
+only writes the script.
 
 Every number comes as an argument. A process is known by its number and the moment when it began (proc_pid_stat(5),
 fields 1 and 22), so that a number which has come to mean another is left alone."""
@@ -99,8 +100,8 @@ known && finish
 )
 
 
-def once(what: str, pid: str = "", begun: str = "", mark: str = "") -> Sequence[str]:
-    """The argv that signals a command (what: a number) or ends its session (`end`). It is known by pid and begun, the
-    container's own number of it and the ticks of its beginning, or by the mark in its environment. Exit code 0: done;
-    GONE; else not all of it could be done."""
-    return ("/bin/sh", "-c", _PROCESSES + _MARKED + _ONCE, "sh", what, pid, begun, mark)
+def once(shell: tuple[str, ...], what: str, pid: str = "", begun: str = "", mark: str = "") -> Sequence[str]:
+    """The argv by which that shell signals a command (what: a number) or ends its session (`end`). It is known by pid
+    and begun, the container's own number of it and the ticks of its beginning, or by the mark in its environment. Exit
+    code 0: done; GONE; else not all of it could be done."""
+    return (*shell, "-c", _PROCESSES + _MARKED + _ONCE, "sh", what, pid, begun, mark)

@@ -14,15 +14,25 @@ from dockshell.session import Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
     from dockshell.engines import Api, Files
-    from dockshell.environment import Start
+    from dockshell.environment import Extra, Start
     from dockshell.model import Command, Container
     from dockshell.routes import Login
     from dockshell.session import Session
 
-__all__ = ["ExecRoute", "route"]
+    class Brought(Protocol):
+        """What a sidecar brings. files: the container's, and what it brings among them; shell: the words that begin a
+        script by its shell; held: the descriptors that keep it there."""
+
+        files: Files
+        extra: Extra
+        shell: tuple[str, ...]
+        held: tuple[int, ...]
+
+
+__all__ = ["ExecRoute", "route", "start"]
 
 # The engine can't be told to have no detach keys, and holds the first of them back until the next key. Ctrl-^ is the
 # one least missed; the rest nobody types by accident.
@@ -48,35 +58,43 @@ class ExecRoute:
         return None
 
     def open(self, container: Container, command: Command) -> Session:
-        api = container.engine.api
-        if api is None:
-            raise EngineError("there is no engine to ask")
-        files = container.engine.files(container)
-        start = prepare(container, command, files, _initial(container, command), names_only=True)
-        attempt = Attempt(api, container, command, start, files)
-        mark = "" if container.local else _mark()
-        body = _body(container, command, start, files)
-        body["Env"] += [mark] if mark else []
-        guardian = None
-        try:
-            exec_id = api.exec_create(container.id, body)
-            if command.detach:
-                api.exec_detached(exec_id)
-                return Ended()
-            guardian = Guardian(Ward(api, container, exec_id, body["User"], mark))
-            stream = api.exec_start(exec_id, terminal=command.terminal is not None)
-        except EngineError as error:
-            if guardian and error.status:  # without an answer it may have begun all the same: then it goes when we do
-                guardian.dismiss()
-                guardian.close()
-            raise attempt.why(error) from error
-        # Not before: the engine takes its time to start the command.
-        from dockshell.routes.exec_session import ExecSession
+        return start(container, command)
 
-        session = ExecSession(attempt, exec_id, stream, guardian)
-        if command.terminal:
-            session.settle(command.terminal)
-        return session
+
+def start(container: Container, command: Command, brought: Brought | None = None) -> Session:
+    """Starts the command by the engine's exec; brought: a toolbox that stands beside the container, and goes with the
+    session. Raises DockshellError."""
+    api = container.engine.api
+    if api is None:
+        raise EngineError("there is no engine to ask")
+    files = brought.files if brought else container.engine.files(container)
+    extra = brought.extra if brought else None
+    how = prepare(container, command, files, _initial(container, command), names_only=True, extra=extra)
+    attempt = Attempt(api, container, command, how, files, brought.shell if brought else ("/bin/sh",))
+    mark = "" if container.local else _mark()
+    body = _body(attempt)
+    body["Env"] += [mark] if mark else []
+    guardian = None
+    try:
+        exec_id = api.exec_create(container.id, body)
+        if command.detach:
+            api.exec_detached(exec_id)
+            return Ended()
+        ward = Ward(api, container, exec_id, body["User"], mark, attempt.shell)
+        guardian = Guardian(ward, brought.held if brought else ())
+        stream = api.exec_start(exec_id, terminal=command.terminal is not None)
+    except EngineError as error:
+        if guardian and error.status:  # without an answer it may have begun all the same: then it goes when we do
+            guardian.dismiss()
+            guardian.close()
+        raise attempt.why(error) from error
+    # Not before: the engine takes its time to start the command.
+    from dockshell.routes.exec_session import ExecSession
+
+    session = ExecSession(attempt, exec_id, stream, guardian)
+    if command.terminal:
+        session.settle(command.terminal)
+    return session
 
 
 def _mark() -> str:
@@ -100,9 +118,10 @@ def _initial(container: Container, command: Command) -> list[str] | None:
     )
 
 
-def _body(container: Container, command: Command, start: Start, files: Files) -> dict[str, Any]:
+def _body(attempt: Attempt) -> dict[str, Any]:
     """The request's JSON: https://docs.docker.com/engine/api/v1.41/#operation/ContainerExec"""
-    known = configured(container)
+    command, start = attempt.command, attempt.start
+    known = configured(attempt.container)
     known.pop("HOSTNAME", None)  # Podman gives it to the first process alone
     body: dict[str, Any] = {
         "AttachStdin": command.input,
@@ -112,8 +131,8 @@ def _body(container: Container, command: Command, start: Start, files: Files) ->
         "DetachKeys": _DETACH_KEYS,
         "Privileged": command.privileged,
         "User": command.user,
-        "WorkingDir": _directory(command, start, files),
-        "Cmd": _words(_login(start.shell) if command.login else start.argv),
+        "WorkingDir": _directory(command, start, attempt.files),
+        "Cmd": _words(_login(start.shell) if command.login else start.argv, attempt.shell),
         "Env": [f"{name}={value}" for name, value in start.environment if known.get(name) != value],
     }
     if command.terminal:
@@ -134,15 +153,15 @@ def _login(shell: str) -> tuple[bytes, ...]:
     return (path, b"-l")
 
 
-def _words(argv: tuple[bytes, ...]) -> list[str]:
+def _words(argv: tuple[bytes, ...], shell: tuple[str, ...]) -> list[str]:
     """argv for JSON, which holds text. Words that are none are spelled in octal and put together again by the
-    container's sh."""
+    shell."""
     try:
         return [word.decode("utf-8") for word in argv]
     except UnicodeDecodeError:
         # A command substitution drops newlines at its end, so that each word is given a letter to end with.
         spelled = "".join(f'w=$(printf \'{_octal(word)}x\'); set -- "$@" "${{w%x}}"; ' for word in argv)
-        return ["/bin/sh", "-c", "LC_ALL=C; " + spelled + 'unset w LC_ALL; exec "$@"', "sh"]
+        return [*shell, "-c", "LC_ALL=C; " + spelled + 'unset w LC_ALL; exec "$@"', "sh"]
 
 
 def _octal(word: bytes) -> str:
@@ -152,24 +171,28 @@ def _octal(word: bytes) -> str:
 class Attempt:
     """One try to start a command through the API, and the reason should it fail."""
 
-    def __init__(self, api: Api, container: Container, command: Command, start: Start, files: Files) -> None:
+    def __init__(
+        self, api: Api, container: Container, command: Command, start: Start, files: Files, shell: tuple[str, ...]
+    ) -> None:
+        """shell: the words that begin a script inside."""
         self.api = api
         self.container = container
         self.command = command
-        self._start = start
-        self._files = files
+        self.start = start
+        self.files = files
+        self.shell = shell
 
     def why(self, told: EngineError) -> CannotExecute | CommandNotFound | EngineError:
         """The engine says 126 for all that goes wrong, and puts the reason among the output. So it is found out by
         looking."""
         name = printable(self.container.name)
-        directory = self.command.directory or self._start.directories[0]
-        if not self.command.login and not self._files.directory(directory):
+        directory = self.command.directory or self.start.directories[0]
+        if not self.command.login and not self.files.directory(directory):
             return CannotExecute(
                 f"{printable(directory)} can't be the directory to start in, in {name}: "
                 "No such file or directory; name another with -w"
             )
-        word = (self._start.argv or (b"",))[0].decode("utf-8", "replace")
+        word = (self.start.argv or (b"",))[0].decode("utf-8", "replace")
         if not self.command.login and not self._found(word, directory):
             return CommandNotFound(
                 f"{printable(word)} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
@@ -180,21 +203,21 @@ class Attempt:
 
     def startable(self) -> bool:
         """Is there a program and a directory for it, as far as can be seen?"""
-        directory = self.command.directory or self._start.directories[0]
-        word = (self._start.argv or (os.fsencode(self._start.shell),))[0].decode("utf-8", "replace")
-        there = any(self._files.executable(path) for path in self._paths(word, directory))
-        return there and self._files.directory(directory)
+        directory = self.command.directory or self.start.directories[0]
+        word = (self.start.argv or (os.fsencode(self.start.shell),))[0].decode("utf-8", "replace")
+        there = any(self.files.executable(path) for path in self._paths(word, directory))
+        return there and self.files.directory(directory)
 
     def reachable(self) -> bool:
         """Can the command be signalled once it runs, as far as can be seen (routes/ward.py)?"""
-        return (self.container.local and os.geteuid() == 0) or self._files.executable("/bin/sh")
+        return (self.container.local and os.geteuid() == 0) or self.files.executable(self.shell[0])
 
     def _found(self, word: str, directory: str) -> bool:
-        return any(self._files.exists(path) for path in self._paths(word, directory))
+        return any(self.files.exists(path) for path in self._paths(word, directory))
 
     def _paths(self, word: str, directory: str) -> list[str]:
         """Where a program of that name is looked for."""
         if "/" in word:
             return [os.path.join(directory, word)]
-        search = dict(self._start.environment).get("PATH", "")
+        search = dict(self.start.environment).get("PATH", "")
         return [os.path.join(directory, folder or ".", word) for folder in search.split(":")]

@@ -25,9 +25,12 @@ _LARGEST = 1 << 12  # bytes: what answers is the container's
 
 class Ward:
     """The guardian's `Duty`. user: as the exec was given it; mark: `NAME=VALUE` in the command's environment where its
-    number can't be known from here, else empty."""
+    number can't be known from here, else empty; shell: the words that begin a script inside."""
 
-    def __init__(self, api: Api, container: Container, exec_id: str, user: str, mark: str) -> None:
+    def __init__(
+        self, api: Api, container: Container, exec_id: str, user: str, mark: str, shell: tuple[str, ...] = ("/bin/sh",)
+    ) -> None:
+        self._shell = shell
         self._shared_api = api
         self._container = container
         self._id = exec_id
@@ -98,7 +101,7 @@ class Ward:
         from dockshell import inside
         from dockshell.engines.aside import aside
 
-        argv = inside.once(what, *self._found, self._mark if not self._found[0] else "")
+        argv = inside.once(self._shell, what, *self._found, self._mark if not self._found[0] else "")
         code, told, _ = aside(self._api, self._container.id, argv, user, limit=_LARGEST, patience=_PATIENCE)
         words = told.decode("ascii", "replace").split()
         if len(words) == 2 and all(word.isdigit() for word in words):

@@ -48,7 +48,7 @@ def _session(script: str, env: dict[str, str] | None = None) -> Iterator[tuple[s
 
 def _once(shell: list[str], *arguments: str) -> tuple[int, str]:
     """What the script does as this shell: its exit code, and what it says."""
-    _, *words = inside.once(*arguments)
+    _, *words = inside.once(("/bin/sh",), *arguments)
     done = subprocess.run([*shell, *words], capture_output=True, timeout=20, check=False)
     assert done.stderr == b"" or shell[0] == "dash", done
     return done.returncode, done.stdout.decode()
