@@ -22,6 +22,7 @@ from dockshell.engines import containers
 from dockshell.engines.docker import SIDECAR
 from dockshell.engines.frames import Frames
 from dockshell.errors import EngineError, printable
+from dockshell.linux.guardian import Guardian
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = ["PLACE", "Load", "Sidecar"]
 
 PLACE = "/.dockshell"  # where they have what we bring
 _PATIENCE = 30.0  # seconds for an engine to start a container
+_LATER = (0, 300, 1000, 3000)  # milliseconds between attempts to remove what may be in the making
 _CHUNK = 1 << 20
 _LIGHT = 16 << 20  # bytes; a heavier load is kept in a file, which has no name
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and the engines'
@@ -87,18 +89,39 @@ def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
+class _Remover:
+    """The guardian's `Duty`: a container goes by its name, should we be gone before it runs. The engine may still be at
+    making it."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self._shared_api = api
+        self._name = name
+
+    def signal(self, number: int) -> bool:
+        return False
+
+    def end(self) -> None:
+        for pause in _LATER:
+            poll().poll(pause)
+            try:
+                containers.remove(self._shared_api.anew(), self._name)
+            except EngineError:
+                pass
+
+
 class Sidecar:
-    """One that runs. id: the container's; place: where the target's processes of that user find what it carries,
-    busybox: the program there. link: the connection that it lives by; who holds it too keeps the sidecar when we die.
-    """
+    """One that runs. id: the container's; place: where the target's processes of that user find what it carries;
+    busybox: the program there. link: the connection that it lives by; who holds that too keeps it when we die."""
 
     def __init__(self, api: Api, container: Container, user: tuple[int, int], load: Load, image: str = "") -> None:
         """Starts one beside the container, which must run. user: the uid and gid of the commands to come. image: whose
         files it has; empty for any that is there, the target's as a rule. Raises EngineError."""
         self._api = api
-        self.id = self._create(container, user, image)
         self.link = None
+        self.id = f"dockshell-{os.urandom(6).hex()}"
+        guardian = Guardian(_Remover(api, self.id))  # until it runs, and so can see for itself that we are gone
         try:
+            self.id = self._create(container, user, image)
             tar, size = load.pieces()
             api.upload(self.id, "/", tar, size)
             self.link = api.attach(self.id)
@@ -107,6 +130,9 @@ class Sidecar:
         except BaseException:
             self.close()
             raise
+        finally:
+            guardian.dismiss()
+            guardian.close()
         self.place = f"/proc/{number}/root{PLACE}"
         self.busybox = f"{self.place}/busybox"
 
@@ -151,7 +177,7 @@ class Sidecar:
                 "Tmpfs": dict.fromkeys((facts.get("Config") or {}).get("Volumes") or {}, ""),
             },
         }
-        return containers.create(self._api, body)
+        return containers.create(self._api, body, self.id)
 
     def _image(self, container: Container, image: str) -> dict[str, Any]:
         """Facts about the image to take. None of its programs are needed, so any will do where none is named."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         shell: tuple[str, ...]
         held: tuple[int, ...]
 
+        def close(self) -> None: ...
+
 
 __all__ = ["ExecRoute", "route", "start"]
 
@@ -62,8 +64,8 @@ class ExecRoute:
 
 
 def start(container: Container, command: Command, brought: Brought | None = None) -> Session:
-    """Starts the command by the engine's exec; brought: a toolbox that stands beside the container, and goes with the
-    session. Raises DockshellError."""
+    """Starts the command by the engine's exec; brought: a toolbox that stands beside the container, closed with the
+    session that this returns. Raises DockshellError."""
     api = container.engine.api
     if api is None:
         raise EngineError("there is no engine to ask")
@@ -92,6 +94,7 @@ def start(container: Container, command: Command, brought: Brought | None = None
     from dockshell.routes.exec_session import ExecSession
 
     session = ExecSession(attempt, exec_id, stream, guardian)
+    session.companion = brought
     if command.terminal:
         session.settle(command.terminal)
     return session

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dockshell.engines import Stream
     from dockshell.linux.guardian import Guardian
     from dockshell.model import Size
-    from dockshell.routes.exec import Attempt
+    from dockshell.routes.exec import Attempt, Brought
 
 __all__ = ["ExecSession"]
 
@@ -46,6 +46,7 @@ class ExecSession:
         self._over = False  # is the command known to have ended?
         self._last: dict[str, Any] = {}
         self._accepting = attempt.command.input
+        self.companion: Brought | None = None  # goes with the session
 
     def settle(self, size: Size) -> None:
         """Gives the new terminal its size before any input gets there. The engine refuses for as long as the command
@@ -191,3 +192,5 @@ class ExecSession:
         self._stream.close()
         if not self._over:  # else it ends by itself, sooner than we
             self._guardian.close()
+        if self.companion:
+            self.companion.close()

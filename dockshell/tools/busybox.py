@@ -7,7 +7,7 @@ from struct import error, unpack_from
 
 from dockshell.errors import DockshellError
 
-__all__ = ["NoTools", "static_busybox"]
+__all__ = ["NoTools", "applets", "is_static", "static_busybox"]
 
 _NAMES = ("busybox", "busybox.static", "busybox-static")
 _PLACES = ("/bin", "/usr/bin", "/usr/local/bin", "/usr/lib/busybox", "/usr/lib/initramfs-tools/bin")
@@ -51,3 +51,14 @@ def is_static(path: str) -> bool:
     except (OSError, error, IndexError):
         return False
     return kind in (_EXECUTABLE, _SHARED) and _INTERPRETER not in kinds
+
+
+def applets(busybox: str) -> list[str]:
+    """The names of the programs that it is, as it tells itself. Raises NoTools where it doesn't run here."""
+    import subprocess
+
+    try:
+        told = subprocess.run([busybox, "--list"], capture_output=True, check=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as failure:
+        raise NoTools(f"{busybox} does not run on this machine ({failure}): {_REMEDY}") from None
+    return [name for name in told.split() if "/" not in name and name != "busybox"]
