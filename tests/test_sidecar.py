@@ -28,9 +28,11 @@ KINDS = {
     "locked": ((*LOCKED, "--user", "65532"), (65532, 0)),
     "host-pids": (("--pid", "host"), (0, 0)),
 }
-_FACTS = "cat /proc/self/status; cd /proc/self/ns; for kind in cgroup ipc mnt net pid user uts; do readlink $kind; done; ls /"
-    "cat /proc/self/status; for kind in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$kind; done; ls /"
-)
+_FACTS = """
+cat /proc/self/status
+for kind in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$kind; done
+ls /
+"""
 _KEPT = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
 
 
