@@ -136,7 +136,7 @@ def test_a_target_whose_image_is_gone(docker: Peer) -> None:
         with Sidecar(api, target, (0, 0), Load(static_busybox())) as sidecar:
             assert aside(api, target.id, [sidecar.busybox, "true"])[0] == 0
         with pytest.raises(EngineError, match="pull it first"):
-            Sidecar(api, target, (0, 0), Load(static_busybox()), "no-such-image:1")
+            Sidecar(api, target, (0, 0), Load(static_busybox(), "no-such-image:1"))
     finally:
         docker.remove_containers()
         docker.sh("rmi", "--force", image)

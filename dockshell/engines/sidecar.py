@@ -43,9 +43,14 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and th
 
 
 class Load:
-    """What a sidecar carries, as a tar on its way: the busybox at that path on this machine, by PLACE/busybox."""
+    """What a sidecar carries, as a tar on its way: the busybox at that path on this machine, as PLACE/busybox. image:
+    whose files it has besides; empty for any image that is there, the target's as a rule. prelude: what its shell is
+    to do, as the commands' user, to whom PLACE and the directories in it belong, before it is ready."""
 
-    def __init__(self, busybox: str) -> None:
+    def __init__(self, busybox: str, image: str = "", prelude: str = "", owner: tuple[int, int] = (0, 0)) -> None:
+        self.image = image
+        self.prelude = prelude
+        self._owner = owner
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_LIGHT)  # noqa: SIM115 # goes with us
         self._tar = tarfile.TarFile(fileobj=self._file, mode="w")
         self._add(PLACE, tarfile.DIRTYPE)
@@ -72,6 +77,7 @@ class Load:
     def _add(self, name: str, kind: bytes, target: str = "") -> None:
         member = _ours(tarfile.TarInfo(name))
         member.type, member.mode, member.linkname = kind, 0o755, target
+        member.uid, member.gid = self._owner
         self._tar.addfile(member)
 
     def pieces(self) -> tuple[Iterator[bytes], int]:
@@ -113,15 +119,15 @@ class Sidecar:
     """One that runs. id: the container's; place: where the target's processes of that user find what it carries;
     busybox: the program there. link: the connection that it lives by; who holds that too keeps it when we die."""
 
-    def __init__(self, api: Api, container: Container, user: tuple[int, int], load: Load, image: str = "") -> None:
-        """Starts one beside the container, which must run. user: the uid and gid of the commands to come. image: whose
-        files it has; empty for any that is there, the target's as a rule. Raises EngineError."""
+    def __init__(self, api: Api, container: Container, user: tuple[int, int], load: Load) -> None:
+        """Starts one beside the container, which must run. user: the uid and gid of the commands to come. Raises
+        EngineError."""
         self._api = api
         self.link = None
         self.id = f"dockshell-{os.urandom(6).hex()}"
         guardian = Guardian(_Remover(api, self.id))  # until it runs, and so can see for itself that we are gone
         try:
-            self.id = self._create(container, user, image)
+            self.id = self._create(container, user, load)
             tar, size = load.pieces()
             api.upload(self.id, "/", tar, size)
             self.link = api.attach(self.id)
@@ -151,13 +157,13 @@ class Sidecar:
         if self.link is not None:
             self.link.close()
 
-    def _create(self, container: Container, user: tuple[int, int], image: str) -> str:
-        facts = self._image(container, image)
+    def _create(self, container: Container, user: tuple[int, int], load: Load) -> str:
+        facts = self._image(container, load.image)
         beside = f"container:{container.id}"
         body = {
             "Image": facts["Id"],
             "Entrypoint": [f"{PLACE}/busybox", "sh", "-c"],
-            "Cmd": [f"echo $$; exec {PLACE}/busybox cat >/dev/null"],
+            "Cmd": [f"{load.prelude}\necho $$; exec {PLACE}/busybox cat >/dev/null"],
             "User": "{}:{}".format(*user),
             "WorkingDir": "/",
             "OpenStdin": True,
@@ -183,7 +189,7 @@ class Sidecar:
         """Facts about the image to take. None of its programs are needed, so any will do where none is named."""
         if image:
             if (facts := containers.image(self._api, image)) is None:
-                raise EngineError(f"the engine has no image {printable(image)}: pull it first")
+                raise EngineError(f"the engine has no image {printable(image)}: pull it first, or take other --tools")
             return facts
         for each in self._candidates(container):
             if (facts := containers.image(self._api, each)) is not None:
