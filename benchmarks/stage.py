@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import dockshell
+from dockshell.engines import containers
 from dockshell.engines.sdk import SdkApi
 from tests.world import Peer, World
 from tests.world.daemon import Daemon
@@ -48,6 +49,7 @@ class Stage:
         self.size = size
         self._home = home
         self._second: Daemon | None = None
+        self._beside: list[subprocess.Popen[bytes]] = []
 
     @property
     def docker(self) -> Peer:
@@ -91,14 +93,25 @@ class Stage:
         image = self.crowd.image("busybox")
         api = SdkApi(self.crowd.url, None)
         for number in range(_CROWD - 1):
-            api.create(image, f"crowd-{number}", ["true"])
+            containers.create(api, {"Image": image, "Cmd": ["true"]}, f"crowd-{number}")
         api.close()
         return name
 
     def close(self) -> None:
         """Ends what was started here; what is left of it is the world's to remove."""
+        for process in self._beside:
+            process.terminate()
+            process.wait()
         if self._second:
             self._second.stop()
+
+    def beside(self, *argv: str) -> str:
+        """Starts a command that goes on while others are timed → the first line that it prints."""
+        self._beside.append(subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE))
+        output = self._beside[-1].stdout
+        assert output
+        with output:
+            return output.readline().decode().rstrip("\n")
 
     @cached_property
     def person(self) -> Person:

@@ -105,9 +105,10 @@ def _connect(errand: Errand, control: socket, given: list[int], setting: Setting
     """given: one end of a stream, for where a program inside has to carry it. Ends with a connected socket, or once
     that program ends."""
     from dockshell.bridge import sockets
+    from dockshell.forward.within import unreachable
 
     container = _container(errand, setting)
-    if reason := sockets.unreachable(container):
+    if reason := unreachable(container):
         _carried(container, errand, given[0], setting, reason, control)
     else:
         names = sockets.Names(container)
@@ -131,9 +132,10 @@ def _carried(container: Container, errand: Errand, stream: int, setting: Setting
 def _listen(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:
     """Ends with a socket that listens inside, on the container's own loopback or where its client says."""
     from dockshell.bridge import sockets
+    from dockshell.forward.within import unreachable
 
     container = _container(errand, setting)
-    if reason := sockets.unreachable(container):
+    if reason := unreachable(container):
         raise NoRoute(container.name, [("listening inside", reason)])
     root = _is_root(container, errand)
     sockets.join(container)

@@ -31,7 +31,6 @@ __all__ = [
     "listen_agent",
     "listen_path",
     "listening",
-    "unreachable",
 ]
 
 _PATIENCE = 10.0  # seconds for a connection; who asked may give up sooner
@@ -51,20 +50,6 @@ elif command -v bash >/dev/null 2>&1; then
 fi
 exit 127
 """
-
-
-def unreachable(container: Container) -> str:
-    """Why its network namespace can't be joined from here, with the remedy; empty where it can."""
-    if not container.local or not container.pid:
-        return "its network is on another machine: start the bridge there"
-    try:
-        process = Process(container.pid)
-        if not process.belongs_to(container.id, container.started):
-            return f"process {container.pid} is not proved to be the container's"
-        process.look()
-    except OSError:
-        return "its network can be joined by root alone: use sudo"
-    return "" if os.geteuid() == 0 else "its network can be joined by root alone: use sudo"
 
 
 def join(container: Container) -> None:

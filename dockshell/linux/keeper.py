@@ -144,6 +144,7 @@ def _watch(child: int, control: socket) -> int:
             told = control.recv(16)
             if not told:
                 sessions.end(child)
+                os.waitpid(child, os.WNOHANG)  # else it falls to the container's first process, who may never wait
                 return -signal.SIGKILL
             for number in told:
                 os.kill(child, number)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dockshell.routes.nsenter_session import Act
     from dockshell.session import Session
 
-__all__ = ["Nsenter", "route"]
+__all__ = ["Nsenter", "first_process", "route", "why_not"]
 
 # Runtimes whose containers are processes of this kernel. Kata, gVisor (runsc) and the like run another; "oci" is what
 # Podman's service says.
@@ -40,42 +40,50 @@ class Nsenter:
 
     def refuses(self, container: Container, command: Command, *, asked: bool) -> str | None:
         try:
-            first = _first(container)
+            first = first_process(container)
             # With the kernel's subjects and ctypes, 4 ms that who lacks root, and goes on to exec, doesn't wait for.
             from dockshell.routes.nsenter_facts import Facts
 
             self._facts = Facts(first)
+            self._facts.check_addition(command.capabilities)
         except Refusal as refusal:
             return str(refusal)
-        except ProcessLookupError:
-            return "it ended just now"
-        except FileNotFoundError as error:
-            return f"its process can't be seen from here ({error.strerror}): the engine may run in a virtual machine"
-        except PermissionError as error:
-            return _ROOT if os.geteuid() else f"this process lacks a right that takes ({error.strerror})"
         except OSError as error:
-            return f"a fact about its process can't be read: {error.strerror}"
+            return why_not(error)
         return None
 
     def open(self, container: Container, command: Command) -> Session:
-        if self._facts is None:
-            raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
         from dockshell.routes.nsenter_session import start
 
-        return start(self._facts, container, command)
+        return start(self.facts(container), container, command)
 
     def act(self, container: Container, command: Command, act: Act, held: tuple[int, ...] = ()) -> Session:
         """Does something of ours in there, confined as the command would be: who has no program inside has that. The
         command says as whom; its words are for messages. act() gives what is to be done, which must make system calls
         only (see linux/entrance.py), with the descriptors that are held for it. Raises DockshellError."""
-        if self._facts is None:
-            raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
         from dockshell.routes.nsenter_session import start
 
-        return start(self._facts, container, command, act, held)
+        return start(self.facts(container), container, command, act, held)
+
+    def facts(self, container: Container) -> Facts:
+        """What refuses() gathered. Raises NoRoute where it wasn't asked."""
+        if self._facts is None:
+            raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
+        return self._facts
 
 
-def _first(container: Container) -> Process:
+def why_not(error: OSError) -> str:
+    """What it means when the kernel lets us not look at a container's process, or not enter."""
+    if isinstance(error, ProcessLookupError):
+        return "it ended just now"
+    if isinstance(error, FileNotFoundError):
+        return f"its process can't be seen from here ({error.strerror}): the engine may run in a virtual machine"
+    if isinstance(error, PermissionError):
+        return _ROOT if os.geteuid() else f"this process lacks a right that takes ({error.strerror})"
+    return f"a fact about its process can't be read: {error.strerror}"
+
+
+def first_process(container: Container) -> Process:
     """The container's first process, which is of this machine and proved to be the container's, and at which we may
     look. Raises Refusal, OSError."""
     if not container.local:

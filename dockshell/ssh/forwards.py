@@ -13,9 +13,9 @@ from __future__ import annotations
 from dockshell.errors import UsageError, printable
 from dockshell.model import noun
 
-__all__ = ["Forward", "Spot", "parse"]
+__all__ = ["LONGEST_PATH", "Forward", "Spot", "parse", "split"]
 
-_LONGEST = 107  # bytes of a Unix socket's path: unix(7)
+LONGEST_PATH = 107  # bytes of a Unix socket's path: unix(7)
 _FORMS = {
     "L": "[BIND:]PORT:HOST:HOSTPORT, as in 8080:127.0.0.1:80",
     "R": "[BIND:]PORT:HOST:HOSTPORT, as in 8080:127.0.0.1:80",
@@ -52,7 +52,7 @@ class Forward:
 
 def parse(kind: str, words: str) -> Forward:
     """What follows -L, -R or -D. Raises UsageError."""
-    fields = _fields(words)
+    fields = split(words)
     if kind == "D":
         if len(fields) > 2 or any(path for _, path in fields):
             raise _wrong(kind, words)
@@ -88,7 +88,7 @@ def _listener(kind: str, words: str, fields: list[tuple[str, bool]]) -> Spot:
     return Spot("" if host == "localhost" else _host(kind, words, host), port)
 
 
-def _fields(words: str) -> list[tuple[str, bool]]:
+def split(words: str) -> list[tuple[str, bool]]:
     """The words between colons, each with whether it is a path."""
     fields, field, path, at = [], "", False, 0
     while at < len(words):
@@ -125,7 +125,7 @@ def _host(kind: str, words: str, text: str) -> str:
 
 
 def _path(kind: str, words: str, text: str) -> str:
-    if "\0" in text or len(text.encode("utf-8", "surrogateescape")) > _LONGEST:
+    if "\0" in text or len(text.encode("utf-8", "surrogateescape")) > LONGEST_PATH:
         raise _wrong(kind, words)
     return text
 
