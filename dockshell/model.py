@@ -91,11 +91,12 @@ class Container:
     """Facts about one container, as its engine told them. Names, labels and all other text in here are untrusted.
 
     state is the engine's word (`running`, `exited`, `paused`, …). pid is the host's number of the container's first
-    process, 0 where none runs or another kernel runs it. created and started are seconds since 1970. user, env (`K=V`
-    texts), directory and hostname are as configured. addresses are (network, IP) pairs; groups are the supplementary
-    ones that were configured on top (`--group-add`), for whatever user; user_groups those that `user` alone has, where
-    it is a number and nobody configured it. local says that the engine runs on this machine's own kernel as
-    far as its address tells; runtime is the engine's name of the OCI runtime, empty where it didn't say."""
+    process, 0 where none runs or another kernel runs it. created, started and ended (when it last did) are seconds
+    since 1970. user, env (`K=V` texts), directory and hostname are as configured. addresses are (network, IP) pairs;
+    groups are the supplementary ones that were configured on top (`--group-add`), for whatever user; user_groups those
+    that `user` alone has, where it is a number and nobody configured it. local says that the engine runs on this
+    machine's own kernel as far as its address tells; runtime is the engine's name of the OCI runtime, empty where it
+    didn't say."""
 
     id: str
     name: str
@@ -105,6 +106,7 @@ class Container:
     pid: int = 0
     created: float = 0.0
     started: float = 0.0
+    ended: float = 0.0
     user: str = ""
     env: tuple[str, ...] = ()
     directory: str = ""
@@ -133,8 +135,9 @@ class Command:
     user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file and the caller's
     terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none.
     directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None for none. input:
-    False where the command gets an empty input. environment_from: `config` or `init`. share: a route may hand this
-    process's own stdin, stdout and stderr to the command, where that is safe."""
+    False where the command gets an empty input. environment_from: `config` or `init`. capabilities: a
+    bit mask of those to have besides the container's, capabilities(7). tools: what --tools named. share: a route may
+    hand this process's own stdin, stdout and stderr to the command, where that is safe."""
 
     argv: tuple[bytes, ...] = ()
     line: bytes = b""
@@ -148,6 +151,8 @@ class Command:
     input: bool = True
     detach: bool = False
     privileged: bool = False
+    capabilities: int = 0
+    tools: str = ""
     share: bool = False
 
     @property

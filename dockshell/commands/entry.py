@@ -1,10 +1,11 @@
-"""The options that entering verbs share → a Command and a Way. The last place that knows Arguments."""
+"""The options that entering verbs share → a Command and a Way, and in. The last place that knows Arguments."""
 
 from __future__ import annotations
 
 import os
 from stat import S_ISCHR
 
+from dockshell import entering
 from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
 from dockshell.errors import UsageError, printable
@@ -15,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dockshell.model import Size
+    from dockshell.model import Size, Target
     from dockshell.options import Arguments
     from dockshell.ssh.forwards import Forward
 
-__all__ = ["command", "way"]
+__all__ = ["command", "enter", "way"]
 
 
 def command(arguments: Arguments, words: Sequence[str]) -> Command:
@@ -44,6 +45,8 @@ def command(arguments: Arguments, words: Sequence[str]) -> Command:
         input=input,
         detach=bool(arguments.on("detach")),
         privileged=bool(arguments.on("privileged")),
+        capabilities=_capabilities(arguments),
+        tools=arguments.text("tools"),
         share=True,
     )
 
@@ -60,11 +63,53 @@ def way(arguments: Arguments) -> Way:
     spoken = voice(arguments)
     return Way(
         place=place(arguments),
-        via=arguments.text("via") or "auto",
+        via=_via(arguments),
         verb=arguments.verb,
         login=Login(arguments.text("key"), int(port or 0), forwards, agent, spoken),
         voice=spoken,
     )
+
+
+def enter(arguments: Arguments, target: Target, command: Command) -> int:
+    """Runs the command in the container that the target names, or a stand-in for it, or while it is not paused, as the
+    options say → the exit code. Raises DockshellError."""
+    stopped, keep, unpause = (bool(arguments.on(name)) for name in ("stopped", "keep", "unpause"))
+    if keep and not stopped:
+        raise UsageError("--keep is about what is changed in a stand-in: it takes --stopped")
+    if not stopped and not unpause:
+        return entering.enter(target, command, way(arguments))
+    if stopped and unpause:
+        raise UsageError("--stopped leaves the container as it is, paused or not: leave out --unpause")
+    if command.detach:
+        raise UsageError("-d leaves the command to itself, and this lasts for a session: leave out one of them")
+    if unpause:
+        from dockshell.standin.paused import enter_paused
+
+        return enter_paused(target, command, way(arguments))
+    if command.environment_from == "init":
+        raise UsageError("--env-from init takes what process 1 was started with, and with --stopped there is none")
+    from dockshell.standin.stopped import enter_stopped
+
+    return enter_stopped(target, command, way(arguments), keep)
+
+
+def _via(arguments: Arguments) -> str:
+    """Who asks for tools gets them, also where there is a shell inside."""
+    said = arguments.text("via")
+    if not arguments.text("tools") or said == "toolbox":
+        return said or "auto"
+    if said not in ("", "auto"):
+        raise UsageError(f"--tools is for the way in that brings them: leave out --via {printable(said)}")
+    return "toolbox"
+
+
+def _capabilities(arguments: Arguments) -> int:
+    said = arguments.texts("cap")
+    if not said:
+        return 0
+    from dockshell.linux.capability_names import mask
+
+    return mask(said)
 
 
 def _forwards(arguments: Arguments) -> Sequence[Forward]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dockshell.commands.entry import command, way
-from dockshell.entering import enter
+from dockshell.commands.entry import command, enter
 from dockshell.target import parse
 
 TYPE_CHECKING = False
@@ -15,4 +14,4 @@ __all__ = ["run"]
 
 def run(arguments: Arguments) -> int:
     """Enters TARGET and runs CMD there → its exit code."""
-    return enter(parse(arguments.words[0]), command(arguments, arguments.words[1:]), way(arguments))
+    return enter(arguments, parse(arguments.words[0]), command(arguments, arguments.words[1:]))

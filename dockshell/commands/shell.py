@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dockshell.commands.entry import command, way
-from dockshell.entering import enter
+from dockshell.commands.entry import command, enter
 from dockshell.target import LATEST, parse
 
 TYPE_CHECKING = False
@@ -14,6 +13,6 @@ __all__ = ["run"]
 
 
 def run(arguments: Arguments) -> int:
-    """Enters TARGET, or the newest running container, and runs a login shell there → its exit code."""
+    """Enters TARGET, or the newest container, and runs a login shell there → its exit code."""
     target = parse(arguments.words[0]) if arguments.words else LATEST
-    return enter(target, command(arguments, []), way(arguments))
+    return enter(arguments, target, command(arguments, []))

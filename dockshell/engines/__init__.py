@@ -78,7 +78,7 @@ class Stream(Protocol):
 
     def fileno(self) -> int: ...
     def recv(self, size: int, /) -> bytes: ...
-    def send(self, data: bytes, /) -> int: ...
+    def send(self, data: bytes | memoryview, /) -> int: ...
     def shutdown(self, how: int, /) -> None: ...
     def close(self) -> None: ...
 
@@ -103,8 +103,9 @@ class Api(Protocol):
     def local(self) -> bool:
         """Is it a socket of this machine?"""
 
-    def anew(self) -> Api:
-        """The same engine for another process, which shares no connection with this one."""
+    def anew(self, patience: float = 0) -> Api:
+        """The same engine for another process, which shares no connection with this one. patience: seconds that it may
+        take to answer a request, 0 for as many as it has with this one."""
 
     def server(self) -> str:
         """`docker` or `podman`, by what the server says of itself."""
@@ -153,5 +154,5 @@ class Api(Protocol):
         """The same as it comes, all of it."""
 
     def upload(self, container: str, path: str, tar: Iterable[bytes], size: int) -> None:
-        """PUT /containers/ID/archive: unpacks a tar of that many bytes in that directory, as root and with the owners
-        that it names. A tmpfs in there swallows what it gets without a word (moby#22020)."""
+        """PUT /containers/ID/archive: unpacks a tar of that many bytes (-1: nobody knows yet) in that directory, as
+        root and with the owners that it names. A tmpfs in there swallows what it gets without a word (moby#22020)."""

@@ -5,12 +5,13 @@ gone already is no error to who removes it."""
 
 from __future__ import annotations
 
+from dockshell.engines.json import encode
 from dockshell.engines.local import quote
 from dockshell.errors import EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from dockshell.engines import Api
@@ -19,14 +20,18 @@ __all__ = [
     "changes",
     "commit",
     "create",
+    "create_volume",
     "image",
     "images",
     "join_network",
+    "network_is_there",
     "pause",
     "remove",
     "remove_image",
+    "remove_volume",
     "start",
     "unpause",
+    "volumes",
 ]
 
 _GONE, _GOING = 404, 409  # not there; somebody is removing it right now
@@ -56,18 +61,28 @@ def unpause(api: Api, container: str) -> None:
     api.ask("POST", f"/containers/{quote(container)}/unpause")
 
 
-def remove(api: Api, container: str) -> None:
-    """The container goes, with its anonymous volumes, even if it runs."""
-    _removed(api, f"/containers/{quote(container)}?force=1&v=1", (_GONE, _GOING))
+def remove(api: Api, container: str, *, volumes: bool = True) -> None:
+    """The container goes, even if it runs; volumes: with its anonymous volumes, which for Podman are also those that
+    another container brought."""
+    _removed(api, f"/containers/{quote(container)}?force=1&v={int(volumes)}", (_GONE, _GOING))
 
 
-def commit(api: Api, container: str, name: str = "", comment: str = "") -> str:
+def commit(
+    api: Api,
+    container: str,
+    name: str = "",
+    comment: str = "",
+    config: Mapping[str, Any] | None = None,
+    changes: Iterable[str] = (),
+) -> str:
     """A new image of the container's files, which needn't run and isn't stopped → the image's id. name: NAME or
-    NAME:TAG, empty for an image that has none."""
+    NAME:TAG, empty for an image that has none. config: the image's, to which Docker adds what it lacks of the
+    container's; changes: lines of a Dockerfile, which is all that Podman heeds."""
     repository, _, tag = name.partition(":")
     words = {"container": container, "pause": "0", "comment": comment, "repo": repository, "tag": tag}
-    query = "&".join(f"{word}={quote(value)}" for word, value in words.items() if value)
-    made = api.ask("POST", f"/commit?{query}", {})
+    said = [*words.items(), *(("changes", line) for line in changes)]
+    query = "&".join(f"{word}={quote(value)}" for word, value in said if value)
+    made = api.ask("POST", f"/commit?{query}", config or {})
     if not isinstance(made, dict) or not isinstance(made.get("Id"), str):
         raise EngineError(f"the engine at {api.address} made an image and sent no id: is it a container engine?")
     return str(made["Id"])
@@ -82,6 +97,17 @@ def changes(api: Api, container: str) -> list[tuple[int, str]]:
 def join_network(api: Api, container: str, network: str) -> None:
     """Connects the container to one more network, under no name but its own."""
     api.ask("POST", f"/networks/{quote(network)}/connect", {"Container": container})
+
+
+def network_is_there(api: Api, network: str) -> bool:
+    """Is there a network of that name or id?"""
+    try:
+        api.ask("GET", f"/networks/{quote(network)}")
+    except EngineError as error:
+        if error.status == _GONE:
+            return False
+        raise
+    return True
 
 
 def image(api: Api, name: str) -> dict[str, Any] | None:
@@ -102,8 +128,28 @@ def images(api: Api) -> list[dict[str, Any]]:
 
 
 def remove_image(api: Api, name: str) -> None:
-    """The image goes, by its name or id, even where a container that doesn't run was made of it."""
+    """The image goes, by its name or id, even where a container that doesn't run was made of it. By its name it is that
+    alone which goes where another image has its files."""
     _removed(api, f"/images/{quote(name)}?force=1", (_GONE,))
+
+
+def create_volume(api: Api, name: str, labels: Mapping[str, str]) -> str:
+    """A volume of that name, for which there is none yet → the name."""
+    api.ask("POST", "/volumes/create", {"Name": name, "Labels": dict(labels)})
+    return name
+
+
+def volumes(api: Api, label: str) -> list[dict[str, Any]]:
+    """GET /volumes: those that have that label."""
+    told = api.ask("GET", f"/volumes?filters={quote(encode({'label': [label]}).decode())}")
+    rows = (told.get("Volumes") if isinstance(told, dict) else None) or ()
+    # Looked at once more, for Podman takes several filters for alternatives, and these may be removed by who asks.
+    return [each for each in rows if label in (each.get("Labels") or {})]
+
+
+def remove_volume(api: Api, name: str) -> None:
+    """The volume goes; raises EngineError while a container has it."""
+    _removed(api, f"/volumes/{quote(name)}", (_GONE,))
 
 
 def _removed(api: Api, path: str, gone: tuple[int, ...]) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SIDECAR", "DockerEngine", "from_inspect", "from_listing"]
 
-SIDECAR = "dockshell.sidecar"  # the label of containers of ours that stand beside another (sidecar.py)
+# The label of containers of ours that stand beside another (sidecar.py) or in for one (standin); empty in an image that
+# was kept of one.
+SIDECAR = "dockshell.sidecar"
 
 
 class DockerEngine:
@@ -92,7 +94,7 @@ class DockerEngine:
 
     def _listed(self, rows: list[dict[str, Any]]) -> list[Container]:
         """Without our own, which are nobody's."""
-        return [each for each in (from_listing(row, self) for row in rows) if SIDECAR not in each.labels]
+        return [each for each in (from_listing(row, self) for row in rows) if not each.labels.get(SIDECAR)]
 
     def _look_up(self, name: str) -> Container | None:
         try:
@@ -122,6 +124,7 @@ def from_inspect(facts: Any, engine: DockerEngine) -> Container:
             pid=_number(state.get("Pid"), _MOST_PIDS),
             created=_seconds(_text(facts["Created"])),
             started=_seconds(_text(state.get("StartedAt"))),
+            ended=_seconds(_text(state.get("FinishedAt"))),
             user=_text(config.get("User")),
             env=_texts(config.get("Env")),
             directory=_text(config.get("WorkingDir")),

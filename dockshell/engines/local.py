@@ -28,17 +28,19 @@ _LARGEST_ANSWER = 256 << 20
 
 
 class LocalApi:
-    """The `Api` of the engine that listens on a unix socket. path: the socket's."""
+    """The `Api` of the engine that listens on a unix socket. path: the socket's. patience: seconds that the engine may
+    take to answer a request, 0 for the usual ones."""
 
     local = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: float = 0) -> None:
         self.path = path
+        self._patience = patience
         self.address = f"unix://{path}"
         self._server = ""
 
-    def anew(self) -> LocalApi:
-        return self  # each request has a connection of its own
+    def anew(self, patience: float = 0) -> LocalApi:
+        return LocalApi(self.path, patience) if patience else self  # each request has a connection of its own
 
     def server(self) -> str:
         if not self._server:
@@ -142,7 +144,13 @@ class LocalApi:
         try:
             try:
                 for piece in tar:
+                    if size < 0:
+                        connection.sendall(b"%x\r\n" % len(piece))
                     connection.sendall(piece)
+                    if size < 0:
+                        connection.sendall(b"\r\n")
+                if size < 0:
+                    connection.sendall(b"0\r\n\r\n")
             except ConnectionError:
                 pass  # it has refused before it had read all; its answer says why
             status, _ = self._head(connection)
@@ -198,16 +206,19 @@ class LocalApi:
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, upgrade: bool = False, tar: int = 0
     ) -> socket:
-        """Sends a request; for one with a tar of that many bytes, all but the tar."""
+        """Sends a request; for one with a tar of that many bytes, all but the tar, which comes in chunks (RFC 9112,
+        7.1) where its size is -1."""
         content = b"" if body is None else encode(body)
-        lines = [f"{method} {path} HTTP/1.{int(upgrade)}", "Host: docker", f"Content-Length: {tar or len(content)}"]
+        lines = [f"{method} {path} HTTP/1.{int(upgrade or tar < 0)}", "Host: docker"]
+        length = f"Content-Length: {tar or len(content)}"
+        lines += ["Transfer-Encoding: chunked", "Connection: close"] if tar < 0 else [length]
         if body is not None or tar:
             lines.append(f"Content-Type: application/{'x-tar' if tar else 'json'}")
         if upgrade:
             lines += ["Connection: Upgrade", "Upgrade: tcp"]
         connection = socket(AF_UNIX, SOCK_STREAM)
         try:
-            connection.settimeout(_TIMEOUT)
+            connection.settimeout(self._patience or _TIMEOUT)
             connection.connect(self.path)
             connection.sendall("\r\n".join([*lines, "", ""]).encode() + content)
         except OSError as error:

@@ -59,8 +59,8 @@ class SdkApi:
                 self._client = _Client(self._adapter, _base(self.address), self._patience)
         return self._client
 
-    def anew(self) -> SdkApi:
-        return SdkApi(self.address, self._tls, self._patience)
+    def anew(self, patience: float = 0) -> SdkApi:
+        return SdkApi(self.address, self._tls, patience or self._patience)
 
     def server(self) -> str:
         _ = self.client
@@ -168,7 +168,7 @@ class SdkApi:
         asked: dict[str, Any] = {
             "params": {"path": path, "noOverwriteDirNonDir": "1"},
             "headers": {"Content-Type": "application/x-tar"},
-            "data": _Body(tar, size),
+            "data": _Body(tar, size) if size >= 0 else iter(tar),
         }
         with self.translated(), self.client.put(url, timeout=self._patience, **asked) as answer:
             if answer.status_code >= 400:

@@ -9,7 +9,7 @@ import pytest
 
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning
 from dockshell.model import Container, Target
-from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running
+from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running, resolve_stopped
 from dockshell.target import LATEST, fits, parse
 from dockshell.voice import Voice
 from tests.impostor import Impostor, listed
@@ -36,7 +36,7 @@ class _Engine:
             raise EngineError(self.failure)
         if target.kind == "latest":
             return [each for each in self.containers if each.state == "running"][:1]
-        return fits(target, self.containers)
+        return [each for each in self.containers if each.id == target.value] or fits(target, self.containers)
 
     def all(self) -> list[Container]:
         return self.containers
@@ -162,10 +162,41 @@ def test_stopped_ones_count_only_if_none_runs() -> None:
         resolve_running(parse("web"), _Engines(_Engine(*_service("shop/web", 1, state="exited"))))
 
 
+def test_with_stopped_it_is_the_other_way_round() -> None:
+    """One that ended goes before one that runs; an exact name or an id is what it says, and the newest is the one that
+    ended last, or was made and never began."""
+    both = _Engine(*_service("shop/web", 1, state="exited"), *_service("shop/web", 2))
+    old = {"name": "old", "state": "exited", "created": 1.0, "ended": 50.0}
+    new = {"name": "new", "state": "exited", "created": 20.0, "ended": 30.0}
+    unborn = {"name": "unborn", "state": "created", "created": 40.0}
+    ended = _Engine(*_named("web", "webs", "api", created=60.0), *_named("web-old", state="dead"), new, old, unborn)
+
+    def found(words: str, *engines: _Engine) -> str:
+        return resolve_stopped(parse(words), _Engines(*engines)).name
+
+    assert found("web", both) == "shop-web-1"
+    assert found("web:2", both) == "shop-web-2"
+    assert found("web", ended) == "web"
+    assert found("web-", ended) == "web-old"
+    assert found("we", _Engine({"name": "webs", "id": "f" * 64}, *_named("web-old", state="dead"))) == "web-old"
+    assert found("ap", ended) == "api"
+    assert found("@latest", ended) == "old"
+    assert found("@latest", _Engine(unborn, new)) == "unborn"
+    with pytest.raises(Ambiguous, match=r"old \(.*old-2 \("):
+        found("ol", _Engine(*_named("old", "old-2", state="exited"), {"name": "older", "id": "f" * 64}))
+    with pytest.raises(NotFound, match="no container is stopped"):
+        found("@latest", _Engine(*_named("web")))
+    with pytest.raises(NotFound, match=r"stopped are new \("):
+        found("qqqqq", _Engine(*_named("web"), new))
+
+
 @pytest.mark.parametrize(
     ("state", "remedy"),
     [
         ("exited", "`podman start web`"),
+        ("exited", "`dockshell shell --stopped web`"),
+        ("restarting", "`dockshell shell --stopped web`"),
+        ("paused", "--unpause"),
         ("created", "`podman start web`"),
         ("paused", "`podman unpause web`"),
         ("restarting", "`podman logs web`"),
