@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from dockshell.errors import EngineError, SessionLost, printable
+from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, printable
 from dockshell.linux.process import Process
 from dockshell.model import noun
 from dockshell.resolve import Place, resolve_running
@@ -51,10 +51,34 @@ def run(
 ) -> tuple[int, int]:
     """The same in a container that was found → the exit code, and the number of the signal that ended the command, 0
     where none did or nobody can tell. others: what relay() is to listen to besides, once there is a session."""
-    _, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
+    name, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
     if command.privileged:
         way.voice.say("privileged: all capabilities, and no security label")
-    session = route.open(container, command)
+    elif command.capabilities:
+        from dockshell.linux.capability_names import spelled
+
+        way.voice.say(f"besides the container's capabilities: {spelled(command.capabilities)}")
+    try:
+        return _driven(route.open(container, command), container, command, way, others)
+    except (NoShell, CommandNotFound) as missing:
+        taken = missing.taken if isinstance(missing, CommandNotFound) else b""
+        if way.via != "auto" or name in ("ssh", "toolbox") or taken is None:
+            raise
+        from dockshell.routes.toolbox import instead
+
+        session = instead(missing, container, command, way.login)
+        return _driven(session, container, command, way, others, taken)
+
+
+def _driven(
+    session: Session,
+    container: Container,
+    command: Command,
+    way: Way,
+    others: Callable[[Session], Mapping[int, Callable[[], None]]] | None,
+    taken: bytes = b"",
+) -> tuple[int, int]:
+    """run() from where there is a session. taken: input that was read for another, which never began."""
     # Not before: the engine, or the kernel, has its own work to do meanwhile.
     from dockshell.relay import relay
 
@@ -66,6 +90,7 @@ def run(
             terminal=command.terminal is not None,
             input=command.input,
             others=others(session) if others else None,
+            first=taken,
         )
     except Undeliverable as signal:
         way.voice.tell(f"signal {signal.number}: {signal}; so dockshell ends by it itself")

@@ -24,6 +24,7 @@ __all__ = [
     "Start",
     "configured",
     "files_environment",
+    "has_shell",
     "identity_of",
     "login_shell",
     "prepare",
@@ -148,7 +149,15 @@ def login_shell(identity: Identity, files: Files, wanted: str = "", spare: str =
             return shell
     if spare:
         return spare
-    raise NoShell("there is no shell inside: run a program that is there with `dockshell exec TARGET PROGRAM`")
+    raise NoShell(
+        "there is no shell inside: bring one with `--via toolbox`, "
+        "or run a program that is there with `dockshell exec TARGET PROGRAM`"
+    )
+
+
+def has_shell(files: Files) -> bool:
+    """Is there any of bash, zsh, ash and sh? Looks first where one nearly always is."""
+    return files.executable("/bin/sh") or any(files.executable(shell) for shell in SHELLS)
 
 
 def _reader(line: bytes, identity: Identity, files: Files, spare: str = "") -> tuple[bytes, ...]:

@@ -94,4 +94,7 @@ class CannotExecute(DockshellError):
 
 
 class CommandNotFound(DockshellError):
+    """taken: what was read of our input for it until that was known, as far as it is still whole; else None."""
+
     exit_code = 127
+    taken: bytes | None = b""

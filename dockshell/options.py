@@ -33,22 +33,28 @@ class Option:
 
 
 OPTIONS = (
-    Option("--via", "ROUTE", "the way in: auto, ssh, nsenter or exec (auto)"),
+    Option("--via", "ROUTE", "auto (the default), ssh, nsenter, exec or toolbox"),
     Option("-u --user", "USER", "NAME or UID, and :GROUP if need be (as configured)"),
     Option("-w --workdir", "DIR", "where to start (as configured; a login: HOME)"),
     Option("-e --env", "K[=V]", "sets a variable, or passes on the caller's", many=True),
     Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True),
     Option("--env-from", "WHAT", "config (the default), or init: as process 1 got it"),
-    Option("-i --interactive", "", "passes input on (the default)"),
-    Option("-n --no-input", "", "gives the command no input"),
-    Option("-t --tty", "", "makes a terminal (the default at a terminal)"),
-    Option("-T --no-tty", "", "makes none"),
+    Option("-i --interactive", "", "passes input on (the default)", hidden=True),
+    Option("-n --no-input", "", "gives the command no input; -i: it does (the default)"),
+    Option("-t --tty", "", "makes a terminal (the default at one); -T: makes none"),
+    Option("-T --no-tty", "", "makes none", hidden=True),
     Option("-d --detach", "", "starts the command and returns"),
-    Option("--privileged", "", "all capabilities, as with docker exec --privileged"),
-    Option("--key", "FILE", "private key for the ssh route"),
-    Option("--port", "N", "the sshd's port inside, for the ssh route"),
+    Option("--stopped", "", "a stand-in for a stopped one; --keep: keeps changes"),
+    Option("--keep", "", "makes an image of a stand-in that was changed", hidden=True),
+    Option("--unpause", "", "has a paused one go on for the session"),
+    Option("--privileged", "", "all capabilities; --cap NAME: one, as SYS_PTRACE"),
+    Option("--cap", "NAME", "one capability more", many=True, hidden=True),
+    Option("--tools", "WHAT", "brings a directory's or image's programs along"),
+    Option("--key", "FILE", "private key for the ssh route; --port N: the sshd's"),
+    Option("--port", "N", "the sshd's port inside, for the ssh route", hidden=True),
     Option("--install", "", "puts it into ~/.ssh/config, once"),
     Option("--remove", "", "takes it out again"),
+    Option("--open", "", "opens the first port in the browser"),
     Option("--listen", "ADDR:PORT", "where to listen (127.0.0.1:2222)"),
     Option("--authorized-keys", "FILE", "who may come in, as sshd has it, with container="),
     Option("--log", "FILE", "appends the journal to it (stderr)"),
@@ -61,6 +67,10 @@ OPTIONS = (
     Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
     Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
     Option("-c --context", "NAME", "the Docker context to use"),
+    Option("-r -R --recursive", "", "copies directories with what is in them"),
+    Option("-a --archive", "", "-r, and keeps owners, setuid bits, devices"),
+    Option("-L --follow-link", "", "follows links in SRC"),
+    Option("--chown", "USER", "whose the copies become: NAME or UID, and :GROUP"),
     Option("-v --verbose", "", "tells what was found and which way was taken"),
     Option("--debug", "", "shows tracebacks"),
     Option("-h --help", "", "shows this"),
@@ -73,15 +83,17 @@ _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
-def option(spelling: str) -> Option | None:
-    """The option that is spelled so (`-u`, `--user`)."""
-    return next((each for each in OPTIONS if spelling in each.names), None)
+def option(spelling: str, verb: str = "") -> Option | None:
+    """The option that is spelled so (`-u`, `--user`); of several the one that the verb has."""
+    spelled = [each for each in OPTIONS if spelling in each.names]
+    own = _KNOWN[verb].options if verb in _KNOWN else ()
+    return next((each for each in spelled if each.field in own), spelled[0] if spelled else None)
 
 
 _ENGINE = ("host", "context", "verbose", "debug", "help")
 ENTERING = (
     "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach",
-    "privileged", "key", "port", "A", "L", "R", "D", "detach_keys", *_ENGINE,
+    "privileged", "cap", "tools", "key", "port", "A", "L", "R", "D", "detach_keys", *_ENGINE,
 )  # fmt: skip
 
 
@@ -100,7 +112,8 @@ class Verb:
         self.note = note
 
 
-_SHELL = tuple(name for name in ENTERING if name not in ("detach", "detach_keys"))
+_NOT_RUNNING = ("stopped", "keep", "unpause")
+_SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING)
 VERBS = {
     "shell": Verb("a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
     "exec": Verb(
@@ -108,7 +121,7 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, "latest"),
+        (*ENTERING, *_NOT_RUNNING, "latest"),
     ),
     "ls": Verb("the running containers", "", "dockshell ls", (0, 0), _ENGINE),
     "latest": Verb("prints the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
@@ -120,12 +133,45 @@ VERBS = {
         (0, 1),
         _ENGINE,
     ),
+    "cp": Verb(
+        "files into a container, out of one, or across",
+        "SRC... DST",
+        "dockshell cp app.conf web:/etc/",
+        (2, -1),
+        ("recursive", "archive", "follow_link", "chown", "via", *_ENGINE),
+        "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar on\n"
+        "stdin or stdout. Patterns inside are expanded inside: 'web:/var/log/*.log'.\n"
+        "Copies belong to the container's user; modes, times, links, holes and user.*\n"
+        "attributes are kept. The ways: nsenter, by this kernel, as root; exec, by the engine.",
+    ),
+    "tools": Verb(
+        "names for programs to bring into containers",
+        "list|add|remove ...",
+        "dockshell tools add nicolaka/netshoot",
+        (1, 3),
+        _ENGINE,
+        "list shows what is kept, and whether it can be brought.\n"
+        "add DIR|IMAGE [NAME]: a directory of programs (./DIR), or an image that is there.\n"
+        "remove NAME: the name goes, and what it stands for stays.\n"
+        "`shell` and `exec` bring what stands behind NAME; with no name, a static busybox.",
+    ),
     "proxy": Verb(
         "SSH on stdin and stdout, for ProxyCommand",
         "[TARGET]",
         'ssh -o ProxyCommand="dockshell proxy web" .@web',
         (0, 1),
         ("via", *_ENGINE),
+    ),
+    "forward": Verb(
+        "a container's ports and Unix sockets, here",
+        "TARGET [BIND:]PORT[:PORT]...",
+        "dockshell forward web 8080:80",
+        (2, -1),
+        ("via", "user", "open", *_ENGINE),
+        "PORT: the same here and inside; 8080:80: here, inside; :80: any free one here.\n"
+        "A path in either place is a Unix socket's: 8080:/run/app.sock. BIND: an address\n"
+        "to listen on (127.0.0.1). It ends with Ctrl-C, or with the container.\n"
+        "ROUTE is auto, nsenter, address or exec here; USER counts at Unix sockets.",
     ),
     "serve": Verb(
         "an SSH server into containers, for a team",
@@ -207,15 +253,19 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
     arguments = Arguments(verb or "shell")
     rest = list(words)
     given: list[Option] = []
+    operands: list[str] = []
     while rest:
         word = rest[0]
         if word == "--":
             rest.pop(0)
             break
         if not word.startswith("-") or word == "-":
-            if verb or (word not in VERBS and word not in HIDDEN):
+            if not verb and (word in VERBS or word in HIDDEN):
+                verb = arguments.verb = rest.pop(0)
+                continue
+            if verb != "cp":
                 break
-            verb = arguments.verb = rest.pop(0)
+            operands.append(rest.pop(0))  # cp's own words end no options, as everywhere where one types cp
             continue
         if word in ("-l", "--latest") and verb == "exec":
             rest[0] = "@latest"
@@ -225,6 +275,7 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
     for each in given:
         if each.field not in known.options and each.field != "version":
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
+    rest = operands + rest
     arguments.words = _after_target(rest) if arguments.verb in ("exec", *DROPINS) else rest
     asked = arguments.on("help") or arguments.on("version")
     if not asked and not (
@@ -252,7 +303,7 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
     word = rest.pop(0)
     if word.startswith("--"):
         name, equals, value = word.partition("=")
-        found = option(name)
+        found = option(name, arguments.verb)
         if found is None:
             raise UsageError(f"no option {printable(name)}: see `dockshell --help`")
         _set(arguments, found, value if equals else None, rest)
@@ -260,7 +311,7 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
     taken = []
     letters = word[1:]
     while letters:
-        found = option("-" + letters[0])
+        found = option("-" + letters[0], arguments.verb)
         if found is None:
             raise UsageError(f"no option -{printable(letters[0])}: see `dockshell --help`")
         taken.append(found)

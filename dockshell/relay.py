@@ -6,7 +6,7 @@ import gc
 import os
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 
-from dockshell.errors import SessionLost
+from dockshell.errors import CommandNotFound, SessionLost
 from dockshell.linux import terminals
 from dockshell.linux.descriptors import widened
 from dockshell.linux.signals import FORWARDED, release, signal
@@ -24,18 +24,30 @@ __all__ = ["relay"]
 
 _CHUNK = 1 << 18
 _MUCH = 1 << 16  # what a pipe holds as it is made: with as much at once, there is more to come
+_MOST_TAKEN = 1 << 20  # more than an engine takes before it knows that there is no such command
 _GONE = POLLHUP | POLLERR | POLLNVAL
 
 
 def relay(
-    session: Session, *, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]] | None = None
+    session: Session,
+    *,
+    terminal: bool,
+    input: bool,
+    others: Mapping[int, Callable[[], None]] | None = None,
+    first: bytes = b"",
 ) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
     terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
     stdin is read at all. others: descriptors to listen to besides, with what to call when they can be read; what those
-    calls raise comes up from here. Raises Undeliverable, SessionLost and what else Session.receive() may raise."""
-    return _Relay(session, terminal, input, others or {}).run()
+    calls raise comes up from here. first: input that was read already. Raises Undeliverable, SessionLost and what else
+    Session.receive() may raise."""
+    driver = _Relay(session, terminal, input, others or {}, first)
+    try:
+        return driver.run()
+    except CommandNotFound as missing:
+        missing.taken = driver.taken
+        raise
 
 
 class _Alarm:
@@ -59,12 +71,17 @@ class _Alarm:
 
 
 class _Relay:
-    def __init__(self, session: Session, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]]) -> None:
+    """taken: what was read of the input until the command first said something; None from then on."""
+
+    def __init__(
+        self, session: Session, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]], first: bytes
+    ) -> None:
+        self.taken: bytes | None = first
         self._session = session
         self._others = others
         self._terminal = terminal
         self._reading = input
-        self._pending = b""
+        self._pending = first
         self._closed: set[int] = set()
         self._wide: set[int] = set()
 
@@ -109,6 +126,7 @@ class _Relay:
                     self._read()
                 if descriptor in ready and events & (POLLIN | _GONE):
                     for stream, data in session.receive(descriptor):
+                        self.taken = None
                         self._write(stream, data)
                 if descriptor == accepting and events & (POLLOUT | _GONE) and self._pending:
                     self._pass_on()
@@ -122,6 +140,8 @@ class _Relay:
         except OSError:
             self._pending = b""  # a terminal that went away gives EIO, a closed stdin EBADF
         if self._pending:
+            if self.taken is not None:
+                self.taken = self.taken + self._pending if len(self.taken) < _MOST_TAKEN else None
             self._widen(0, self._pending)
             self._pass_on()
         else:

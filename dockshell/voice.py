@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from time import monotonic
 
-__all__ = ["Voice"]
+__all__ = ["Counter", "Voice"]
+
+_PATIENCE = 2.0  # seconds before there is anything to see: what is done by then needs no words
+_BETWEEN = 0.2
 
 
 class Voice:
@@ -22,3 +27,31 @@ class Voice:
         """A line for whoever wants to know how it went: -v."""
         if self.loud:
             self.say(line)
+
+
+class Counter:
+    """How far something is that takes long: at a terminal a line that is written anew, elsewhere a single line."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._next = monotonic() + _PATIENCE
+        self._drawn = False
+
+    def show(self, size: int) -> None:
+        """So many bytes are done."""
+        if monotonic() < self._next:
+            return
+        at_terminal = os.isatty(2)
+        if at_terminal:
+            sys.stderr.write(f"\rdockshell: {self._what}: {size / 1e6:.0f} MB\x1b[K")
+        elif not self._drawn:
+            sys.stderr.write(f"dockshell: {self._what} ...\n")
+        sys.stderr.flush()
+        self._drawn = True
+        self._next = monotonic() + _BETWEEN
+
+    def close(self) -> None:
+        """The line goes."""
+        if self._drawn and os.isatty(2):
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

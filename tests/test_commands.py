@@ -141,7 +141,7 @@ def test_bad_words_get_one_clear_line(docker: Peer, dockshell: Run, words: list[
 
 
 def test_containers_that_cannot_be_entered_say_why(docker: Peer, dockshell: Run) -> None:
-    """Stopped, paused, and without any shell: each names the remedy."""
+    """Stopped, paused, and without any shell where tools can't be brought: each names the remedy."""
     stopped, paused = docker.run("busybox"), docker.run("busybox")
     docker.sh("kill", stopped)
     docker.sh("pause", paused)
@@ -151,8 +151,10 @@ def test_containers_that_cannot_be_entered_say_why(docker: Peer, dockshell: Run)
             assert (done.returncode, done.stdout) == (125, b"") and remedy in done.stderr.decode(), done
     finally:
         docker.sh("unpause", paused)
-    done = dockshell(docker.shared("static"), engine=docker)
-    assert done.returncode == 125 and b"no shell inside" in done.stderr and b"dockshell exec" in done.stderr
+    for words, env in (("--via", "nsenter"), {}), ((), {"DOCKSHELL_BUSYBOX": "/bin/false"}):
+        done = dockshell(*words, docker.shared("static"), engine=docker, env=env)
+        assert done.returncode == 125 and b"no shell inside" in done.stderr and done.stderr.count(b"\n") == 1
+        assert (b"--via toolbox" if words else b"apt install busybox-static") in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,8 @@ _ALL_OFFERED = {
     "dockshell init ": ["bash", "zsh", "fish"],
     "dockshell ssh ": ["enable", "disable", "status"],
     "dockshell ssh enable ": _OFFERED,
-    "dockshell --via ": ["auto", "ssh", "nsenter", "exec"],
+    "dockshell --via ": ["auto", "ssh", "nsenter", "exec", "toolbox"],
+    "dockshell tools ": ["list", "add", "remove"],
 }
 
 

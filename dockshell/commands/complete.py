@@ -41,7 +41,10 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 _SAFE = _LETTERS | frozenset("_.:/@=-")
 _HEX = frozenset("0123456789abcdef")
 _COMPOSE = ("project", "service", "container-number")  # the labels that Compose gives: com.docker.compose.*
-_ENTERING = ("shell", "exec", "ip", "pid", "proxy", *options.DROPINS)  # the verbs whose first word is a TARGET
+# The verbs whose first word is a TARGET.
+_SILENT = ("detach_keys", "latest", "version")  # the options that nobody needs to see
+_ENTERING = ("shell", "exec", "ip", "pid", "proxy", "forward", *options.DROPINS)
+_NOT_RUNNING = (("--stopped", "stopped"), ("--unpause", "paused"))  # whose TARGET is one in that state
 
 
 def run(arguments: Arguments) -> int:
@@ -50,7 +53,8 @@ def run(arguments: Arguments) -> int:
     setitimer(ITIMER_REAL, _PATIENCE)
     lines = []
     try:
-        for word, description in candidates(arguments.words, _listing):
+        wanted = next((state for option, state in _NOT_RUNNING if option in arguments.words), "running")
+        for word, description in candidates(arguments.words, lambda place, pinned: _listing(place, pinned, wanted)):
             lines.append(f"{word}\t{description}" if description else word)
     except Exception:
         pass  # an engine that is down, or late; what was found before it is offered
@@ -66,7 +70,7 @@ def _late(signal: int, frame: object) -> None:
 def candidates(words: Sequence[str], listing: _Listing) -> Iterator[tuple[str, str]]:
     """(word, description) for each candidate for the last of the words, the first of which is the program's name.
 
-    listing: (where, which engine, empty for any) → the running containers, newest first; asked once at the most.
+    listing: (where, which engine, empty for any) → the containers that are meant, newest first; asked once at the most.
     """
     if len(words) < 2:
         return
@@ -75,14 +79,16 @@ def candidates(words: Sequence[str], listing: _Listing) -> Iterator[tuple[str, s
         typed.take(word)
     last = words[-1]
     head, equals, _ = last.partition("=")
-    named = options.option(head) if equals and last.startswith("--") else None
+    named = options.option(head, typed.verb) if equals and last.startswith("--") else None
     given: Iterable[tuple[str, str]] = ()
     before = ""
     if typed.awaits or (named and typed.in_options):
         before = "" if typed.awaits else head + "="
-        given = _values(typed.awaits or named, last.removeprefix(before))
+        given = _values(typed.awaits or named, last.removeprefix(before), typed.verb)
     elif typed.in_options and last.startswith("-"):
         given = _spellings(typed)
+    elif typed.verb == "cp":
+        given = _operands(last, typed.place, listing)
     elif typed.count == 0:
         given = _first(typed, last, listing)
     elif typed.count == 1 and typed.verb == "ssh":
@@ -123,7 +129,7 @@ class _Typed:
             self._ended = True
         elif word.startswith("--") and word != "--latest":
             name, equals, value = word.partition("=")
-            self._say(options.option(name), value if equals else None)
+            self._say(options.option(name, self.verb), value if equals else None)
         elif word in ("-l", "--latest"):
             self.count += 1
         elif word.startswith("-"):
@@ -135,7 +141,7 @@ class _Typed:
 
     def _letters(self, letters: str) -> None:
         for number, letter in enumerate(letters, 1):
-            found = options.option("-" + letter)
+            found = options.option("-" + letter, self.verb)
             if found and found.value:
                 self._say(found, letters[number:].removeprefix("=") if letters[number:] else None)
                 return
@@ -154,11 +160,11 @@ class _Typed:
 def _spellings(typed: _Typed) -> Iterator[tuple[str, str]]:
     allowed = {**options.VERBS, **options.DROPINS}[typed.verb or "shell"].options
     for each in options.OPTIONS:
-        if each.field in allowed and not each.hidden and (each.many or each.field not in typed.said):
+        if each.field in allowed and each.field not in _SILENT and (each.many or each.field not in typed.said):
             yield from ((name, each.help) for name in reversed(each.names))
 
 
-def _values(option: options.Option | None, start: str) -> Iterator[tuple[str, str]]:
+def _values(option: options.Option | None, start: str, verb: str) -> Iterator[tuple[str, str]]:
     field = option.field if option else ""
     if field in ("key", "env_file"):
         yield FILES, ""
@@ -166,7 +172,19 @@ def _values(option: options.Option | None, start: str) -> Iterator[tuple[str, st
         from dockshell.routes import ROUTES
 
         yield "auto", "the first that does"
+        if verb == "forward":
+            from dockshell.forward.ways import WAYS as ROUTES
         yield from ((name, "") for name in ROUTES)
+    elif field == "cap":
+        from dockshell.linux.capability_names import NAMES
+
+        yield from ((name, "") for name in NAMES)
+    elif field == "tools" and start.startswith(("/", ".")):
+        yield FILES, ""
+    elif field == "tools":
+        from dockshell.tools import kept
+
+        yield from ((name, what) for name, what in sorted(kept.names().items()) if _safe(name))
     elif field == "env_from":
         yield from (("config", "as configured"), ("init", "as process 1 was started"))
     elif field == "context":
@@ -187,10 +205,23 @@ def _first(typed: _Typed, last: str, listing: _Listing) -> Iterator[tuple[str, s
         yield from ((name, verb.summary) for name, verb in options.VERBS.items())
     if typed.verb == "init":
         yield from ((shell, "") for shell in ("bash", "zsh", "fish"))
+    elif typed.verb == "tools":
+        yield from (("list", "what is kept"), ("add", "a directory or an image"), ("remove", "a name"))
     elif typed.verb == "ssh":
         yield from (("enable", "starts it"), ("disable", "undoes that"), ("status", "is it on, and who gets in"))
     elif not typed.verb or typed.verb in _ENTERING:
         yield from _targets(last, typed.place, listing)
+
+
+def _operands(last: str, place: Place, listing: _Listing) -> Iterator[tuple[str, str]]:
+    """What cp takes: files, and containers with the colon behind which theirs are."""
+    if last.startswith((".", "/")):
+        yield FILES, ""
+        return
+    containers = [(word, what) for word, what in _targets(last, place, listing) if what.startswith("container")]
+    yield from ((f"{word}:", what) for word, what in containers)
+    if not any(word.startswith(last) for word, _ in containers) or not last:
+        yield FILES, ""
 
 
 def _targets(last: str, place: Place, listing: _Listing) -> Iterator[tuple[str, str]]:
@@ -245,29 +276,34 @@ def _plain(text: str) -> str:
     return "".join(c for c in text[:60] if c in _SAFE or c == " ")
 
 
-def _listing(place: Place, pinned: str) -> list[Container]:
-    """Of the first engine in which any container runs: one request to each engine asked."""
+def _listing(place: Place, pinned: str, wanted: str) -> list[Container]:
+    """Of the first engine in which any container is in that state: one request to each engine asked."""
     from dockshell.errors import DockshellError
 
     for engine in place.engines(Target("latest", engine=pinned)):
         try:
-            if found := [each for each in _listed(engine) if each.state == "running"]:
+            if found := [each for each in _listed(engine, wanted) if _is(each, wanted)]:
                 return found
         except DockshellError:
             continue
     return []
 
 
-def _listed(engine: Engine) -> list[Container]:
+def _is(container: Container, wanted: str) -> bool:
+    return container.state == wanted or (wanted == "stopped" and container.state not in ("running", "paused"))
+
+
+def _listed(engine: Engine, wanted: str) -> list[Container]:
     if engine.api is None:
         return engine.all()
-    from dockshell.engines.docker import DockerEngine, from_listing
+    from dockshell.engines.docker import SIDECAR, DockerEngine, from_listing
 
     known = DockerEngine(engine.api)
     found = []
-    for facts in engine.api.containers():
+    for facts in engine.api.containers(everything=wanted != "running"):
         try:
             found.append(from_listing(facts, known))
         except Exception:
             continue  # one that makes no sense doesn't hide the others
-    return sorted(found, key=lambda each: each.created, reverse=True)
+    theirs = [each for each in found if not each.labels.get(SIDECAR)]
+    return sorted(theirs, key=lambda each: each.created, reverse=True)

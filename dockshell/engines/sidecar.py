@@ -57,8 +57,15 @@ class Load:
         self.add("busybox", busybox)
 
     def add(self, name: str, path: str) -> None:
-        """The file, or the directory with all that is in it, at that path on this machine, under PLACE."""
-        self._tar.add(path, f"{PLACE}/{name}", filter=_ours)
+        """The file, or the directory with all that is in it, at that path on this machine, under PLACE. Raises
+        EngineError where it can't be read."""
+        try:
+            self._tar.add(path, f"{PLACE}/{name}", filter=_ours)
+        except OSError as error:
+            raise EngineError(
+                f"{printable(error.filename or path)} can't be read ({error.strerror}), and so not be brought along: "
+                "take other --tools"
+            ) from None
 
     def write(self, name: str, content: bytes, mode: int = 0o755) -> None:
         """A file with that content, under PLACE."""

@@ -35,7 +35,8 @@ class Entrance:
     controlled. program: the path to execute, empty to look argv's first word up in the environment's PATH; label and
     filter are empty where there is none. groups None: they can't be set in that user namespace. guarded: the command is
     to be killed should its keeper die. act: what the process does in the command's place, with its result for an exit
-    code; it may use nothing that is not imported yet; held: the descriptors that it needs besides."""
+    code; it may use nothing that is not imported yet; held: the descriptors that it needs besides. attach: what is done
+    once all is joined, with the same restriction."""
 
     namespaces: Namespaces
     stdio: tuple[int, int, int]
@@ -57,12 +58,13 @@ class Entrance:
     guarded: bool
     act: Callable[[], int] | None = None
     held: tuple[int, ...] = ()
+    attach: Callable[[], None] | None = None
 
 
 @noun(frozen=True)
 class Failure:
-    """Why the command never came to be: at which step (`join`, `confine`, `directory`, `execute`), with which errno,
-    and what it was about."""
+    """Why the command never came to be: at which step (`join`, `attach`, `confine`, `directory`, `execute`), with which
+    errno, and what it was about."""
 
     step: str
     number: int
@@ -94,6 +96,9 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
             labels.on_exec(entrance.label)
         keyctl_new_session()
         entrance.namespaces.join_rest()
+        if entrance.attach:
+            step = "attach"
+            entrance.attach()
         step = "confine"
         _take_stdio(entrance, {gate, report, *(entrance.held if entrance.act else ())})
         limits.apply(entrance.limits)

@@ -7,8 +7,10 @@ import os
 
 __all__ = [
     "OPENAT2",
+    "RESOLVE_BENEATH",
     "RESOLVE_IN_ROOT",
     "RESOLVE_NO_MAGICLINKS",
+    "RESOLVE_NO_SYMLINKS",
     "call",
     "keyctl_new_session",
     "openat2",
@@ -64,6 +66,8 @@ def keyctl_new_session() -> None:
 
 
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "READ_ONLY",
     "RECURSIVE",
     "REMOUNT",
+    "SLAVE",
     "change_root",
     "mount",
     "unmount",
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-READ_ONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+READ_ONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, RECURSIVE = 1, 2, 4, 8, 32, 4096, 16384
+PRIVATE, SLAVE = 1 << 18, 1 << 19
 _DETACH = 2
 # glibc has no function for it.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "armv7l": 218, "ppc64le": 203, "s390x": 217}
@@ -42,7 +44,7 @@ def unshare(kinds: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mounts a file system of that kind, or changes a mount where the flags say so (BIND, REMOUNT, PRIVATE)."""
+    """Mounts a file system of that kind, or changes a mount where the flags say so (BIND, REMOUNT, PRIVATE, SLAVE)."""
     words = [os.fsencode(word) or None for word in (source, target, kind)]
     try:
         call("mount", *words, ctypes.c_ulong(flags), os.fsencode(options) or None)

@@ -19,12 +19,19 @@ else:
 __all__ = ["ORDERS", "ROUTES", "Refusal", "Route", "choose"]
 
 # Each is imported only when it is asked: paramiko's import alone takes longer than a whole nsenter session.
-ROUTES = {"ssh": "dockshell.routes.ssh", "nsenter": "dockshell.routes.nsenter", "exec": "dockshell.routes.exec"}
+ROUTES = {
+    "ssh": "dockshell.routes.ssh",
+    "nsenter": "dockshell.routes.nsenter",
+    "exec": "dockshell.routes.exec",
+    "toolbox": "dockshell.routes.toolbox",
+}
 
-# An sshd that takes our key gives the fullest login; a command is not a login.
-ORDERS = {"shell": ("ssh", "nsenter", "exec"), "exec": ("nsenter", "exec")}
+# An sshd that takes our key gives the fullest login; a command is not a login. The toolbox is also taken where another
+# route finds, once it is taken, that there is nothing inside (entering.py).
+ORDERS = {"shell": ("ssh", "nsenter", "exec", "toolbox"), "exec": ("nsenter", "exec", "toolbox")}
 
 _FORWARDING = "forwarding is for ssh: take --via ssh, or `ssh` itself through `dockshell ssh-config`"
+_CAPABILITIES = "it gives no single capability: use sudo, or --privileged where the engine allows it"
 
 
 class Route(Protocol):
@@ -74,7 +81,13 @@ def choose(
     for name in ORDERS[verb] if via == "auto" else (via,):
         route: Route = __import__(ROUTES[name], fromlist=("route",)).route(login)
         forwards = bool(login.forwards or login.agent) and name != "ssh"
-        reason = _FORWARDING if forwards else route.refuses(container, command, asked=via != "auto")
+        reason = (
+            _FORWARDING
+            if forwards
+            else _CAPABILITIES
+            if command.capabilities and name in ("ssh", "exec")
+            else route.refuses(container, command, asked=via != "auto")
+        )
         if reason is None:
             tell(f"{name}: taken")
             return name, route

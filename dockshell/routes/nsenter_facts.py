@@ -39,6 +39,14 @@ class Facts:
         if not self.process.alive():
             raise Refusal("it ended just now")
 
+    def check_addition(self, capabilities: int) -> None:
+        """Raises Refusal where this process has no such capabilities to give: a bit mask."""
+        lacks = capabilities & ~self.own
+        if lacks and "user" not in self.namespaces:
+            from dockshell.linux.capability_names import spelled
+
+            raise Refusal(f"this process lacks what --cap asks for ({spelled(lacks)})")
+
     def _check_rights(self, status: dict[str, str]) -> None:
         self.joins_user = False
         self.own = ours = int(Process(os.getpid()).status()["CapEff"], 16)

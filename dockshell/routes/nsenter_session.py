@@ -21,8 +21,9 @@ from dockshell.session import Ended
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
-    from dockshell.environment import Start
+    from dockshell.environment import Extra, Start
     from dockshell.model import Command, Container, Size
     from dockshell.routes.nsenter_facts import Facts
     from dockshell.session import Session
@@ -30,16 +31,29 @@ if TYPE_CHECKING:
     # Who it is and what is there → what to do in the command's place, whose result is the exit code.
     Act = Callable[[Start, RootFiles], Callable[[], int]]
 
+    class Brought(Protocol):
+        """A toolbox that goes in with the command. attach() is called by who becomes it: see linux/entrance.py."""
+
+        extra: Extra
+
+        def attach(self) -> None: ...
+
+
 __all__ = ["NsenterSession", "start"]
 
 
 def start(
-    facts: Facts, container: Container, command: Command, act: Act | None = None, held: tuple[int, ...] = ()
+    facts: Facts,
+    container: Container,
+    command: Command,
+    act: Act | None = None,
+    held: tuple[int, ...] = (),
+    brought: Brought | None = None,
 ) -> Session:
     """Starts the command in there; or has the process that would have become it act instead, in the user's home, with
     these descriptors besides its stdin, stdout and stderr. Raises DockshellError."""
     initial = facts.process.read("environ").split("\0") if command.environment_from == "init" else None
-    how = prepare(container, command, facts.files, initial)
+    how = prepare(container, command, facts.files, initial, extra=brought.extra if brought else None)
     if act:
         how = replace(how, directories=(how.identity.home, "/"))
     ends = _Ends(facts.files, command)
@@ -50,6 +64,8 @@ def start(
         entrance = _entrance(facts, how, command, container.umask, ends)
         if act:
             entrance = replace(entrance, act=act(how, facts.files), held=held)
+        if brought:
+            entrance = replace(entrance, attach=brought.attach)
         placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
         # With stdout of our own the command can be heard before the relay listens: it must not miss a signal then.
         hold()
@@ -75,6 +91,12 @@ def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _E
         if "user" not in facts.namespaces:
             everything &= facts.own  # where root itself lacks one there is no giving it
         capabilities = Capabilities(everything, capabilities.inheritable, capabilities.ambient)
+    elif command.capabilities:
+        # Root has at execve what is in the bounding set; anybody else, what is ambient: capabilities(7).
+        own = command.capabilities if start.identity.uid else 0
+        capabilities = Capabilities(
+            capabilities.bounding | command.capabilities, capabilities.inheritable | own, capabilities.ambient | own
+        )
     shell = start.shell
     return Entrance(
         namespaces=facts.namespaces,
@@ -112,6 +134,8 @@ def _error(failure: Failure, container: Container) -> DockshellError:
         return CannotExecute(f"{subject} can't be executed in {name}: {reason}")
     if failure.step == "directory":
         return CannotExecute(f"{subject} can't be the directory to start in, in {name}: {reason}; name another with -w")
+    if failure.step == "attach":
+        return SessionLost(f"the tools can't be attached in {name} ({reason}): go without, by --via nsenter")
     return SessionLost(f"could not enter {name} ({failure.step}: {subject}): try --via exec")
 
 

@@ -32,6 +32,10 @@ def choose(words: str) -> Tools:
         return Tools(busybox, found)
     if not is_directory(what):
         return Tools(busybox, found, image=what)
+    if os.path.realpath(what) == "/":
+        raise NoTools(
+            "/ would lay all of this machine's files open to the container: take /usr, or a smaller directory"
+        )
     if not os.path.isdir(what):
         raise NoTools(f"{printable(what)} is no directory: name one that has programs, or an image that is there")
     return Tools(busybox, found, os.path.abspath(what))

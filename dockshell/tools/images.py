@@ -7,7 +7,7 @@ import shutil
 from stat import S_IMODE
 
 from dockshell.engines import containers
-from dockshell.engines.sidecar import LABEL
+from dockshell.engines.docker import SIDECAR
 from dockshell.errors import DockshellError, EngineError, printable
 from dockshell.linux.guardian import Guardian
 from dockshell.tools.busybox import NoTools
@@ -112,7 +112,7 @@ def _unpack(api: Api, facts: dict[str, Any], place: str, tell: Callable[[int], N
             "Entrypoint": ["-"],
             "Cmd": ["-"],
             "NetworkDisabled": True,
-            "Labels": {LABEL: name},
+            "Labels": {SIDECAR: name},
             "HostConfig": {
                 "NetworkMode": "none",
                 # In the place of anonymous volumes, into which the engine would copy what the image has there.

@@ -29,7 +29,7 @@ def names() -> dict[str, str]:
         return {}
     except OSError as error:
         raise NoTools(f"{printable(path)}, where names for tools are kept, can't be read: {error.strerror}") from None
-    return {name: what for name, tab, what in (line.partition("\t") for line in lines) if tab and what}
+    return {name: what for name, tab, what in (line.partition("\t") for line in lines) if name and tab and what}
 
 
 def add(name: str, what: str) -> None:

@@ -6,8 +6,8 @@
     run          finds NAME in the tree and runs it by the tree's own loader, with the tree's libraries
     tree/        the files of a directory or an image, where one is to be had
 
-Programs of an image name their loader and libraries by absolute paths (elf(5), PT_INTERP; ld.so(8)), where the container
-has others or none. So a loader is started by its path in the tree, and told the rest."""
+Programs of an image name their loader and libraries by absolute paths (elf(5), PT_INTERP; ld.so(8)), where the
+container has others or none. So a loader is started by its path in the tree, and told the rest."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ DIRECTORIES = (
     "usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin", "usr/lib/git-core", "usr/libexec/git-core",
 )  # fmt: skip
 
+_INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _MOST = 20_000  # programs; the largest images have a few thousand
 
 # The directory is known by $0, so the very same text serves in any; but who executes it, by name, is in its first line.
@@ -62,7 +63,8 @@ resolve() {
 
 libraries() {
     list=
-    for each in "$R"/lib/*-linux-* "$R"/usr/lib/*-linux-* "$R"/usr/local/lib "$R"/lib64 "$R"/usr/lib64 "$R"/lib "$R"/usr/lib; do
+    for each in "$R"/lib/*-linux-* "$R"/usr/lib/*-linux-* "$R"/usr/local/lib "$R"/lib64 "$R"/usr/lib64 "$R"/lib \
+        "$R"/usr/lib; do
         [ ! -d "$each" ] || list=$list${list:+:}$each
     done
     for each in "$R"/etc/ld.so.conf.d/*.conf; do
@@ -102,7 +104,9 @@ launch() {
         esac
         [ -z "$rest" ] || set -- "$rest" "$program" "$@"
         [ "$rest" ] || set -- "$program" "$@"
-        launch "$first" "$@"
+        if resolve "$first"; then launch "$first" "$@"; fi
+        [ ! -e "$T/bin/${first##*/}" ] || first=$T/bin/${first##*/}
+        exec "$first" "$@"
     fi
     loader=$("$B" head -c 4096 "$program" | "$B" tr '\0' '\n' | "$B" sed -n '/^\/.*\/ld[^/]*\.so[^/]*$/{p;q}')
     [ "$loader" ] || exec -a "$zero" "$program" "$@"
@@ -115,17 +119,20 @@ launch() {
 }
 
 # What programs look for by paths of their own.
+U=$R/usr  # in a tree that is a /usr itself, its root
+[ -d "$U" ] || U=$R
 case $name in
-    git*) export GIT_EXEC_PATH="$T/bin" GIT_TEMPLATE_DIR="$R/usr/share/git-core/templates" ;;
+    git*) export GIT_EXEC_PATH="$T/bin" GIT_TEMPLATE_DIR="$U/share/git-core/templates" ;;
     perl*)
-        for each in "$R"/etc/perl "$R"/usr/lib/*/perl5/* "$R"/usr/share/perl5 "$R"/usr/lib/*/perl-base "$R"/usr/lib/*/perl/* \
-            "$R"/usr/share/perl/* "$R"/usr/lib/perl5/* "$R"/usr/share/perl5/*_perl; do
+        for each in "$R"/etc/perl "$U"/lib/*/perl5/* "$U"/share/perl5 "$U"/lib/*/perl-base "$U"/lib/*/perl/* \
+            "$U"/share/perl/* "$U"/lib/perl5/* "$U"/share/perl5/*_perl; do
             [ ! -d "$each" ] || PERL5LIB=${PERL5LIB:+$PERL5LIB:}$each
         done
         export PERL5LIB
         ;;
 esac
-export TERMINFO_DIRS="${TERMINFO_DIRS:-/etc/terminfo:/lib/terminfo:/usr/share/terminfo}:$R/lib/terminfo:$R/usr/share/terminfo"
+terminals=${TERMINFO_DIRS:-/etc/terminfo:/lib/terminfo:/usr/share/terminfo}
+export TERMINFO_DIRS="$terminals:$R/lib/terminfo:$U/share/terminfo"
 roots=/etc/ssl/certs/ca-certificates.crt
 if [ ! -e $roots ] && [ -e "$R$roots" ]; then
     export SSL_CERT_FILE="${SSL_CERT_FILE:-$R$roots}" CURL_CA_BUNDLE="${CURL_CA_BUNDLE:-$R$roots}"
@@ -177,13 +184,11 @@ def programs(tree: str) -> list[str]:
             if each == "." and found:
                 break
             try:
-                directory = openat2(
-                    root, each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-                )
+                directory = openat2(root, each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, _INSIDE)
             except OSError:
                 continue
             try:
-                found.update(dict.fromkeys(_executable(directory)))
+                found.update(dict.fromkeys(_executable(root, each, directory)))
             finally:
                 os.close(directory)
     finally:
@@ -191,11 +196,26 @@ def programs(tree: str) -> list[str]:
     return list(found)[:_MOST]
 
 
-def _executable(directory: int) -> list[str]:
+def _executable(root: int, path: str, directory: int) -> list[str]:
+    """The names of what can be executed in the directory, which is at that path; what a link leads to counts."""
+    found = []
     with os.scandir(directory) as entries:
-        return [entry.name for entry in entries if _may_be(entry.stat(follow_symlinks=False).st_mode)]
+        for entry in entries:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if S_ISLNK(mode):
+                mode = _led_to(root, f"{path}/{entry.name}")
+            if S_ISREG(mode) and mode & 0o111:
+                found.append(entry.name)
+    return found
 
 
-def _may_be(mode: int) -> bool:
-    """A link may lead to a program."""
-    return S_ISLNK(mode) or (S_ISREG(mode) and bool(mode & 0o111))
+def _led_to(root: int, path: str) -> int:
+    """The mode of what is there when all links were followed, each within the tree; 0 for nothing."""
+    try:
+        descriptor = openat2(root, path, os.O_PATH | os.O_CLOEXEC, _INSIDE)
+    except OSError:
+        return 0
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)

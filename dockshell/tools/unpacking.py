@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["unpack"]
 
 _CHUNK = 1 << 20
+_BLOCK = 512
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -31,6 +32,9 @@ def unpack(tar: Download, directory: str, tell: Callable[[int], None]) -> None:
         with tarfile.open(fileobj=counted, mode="r|", bufsize=_CHUNK) as members:  # type: ignore[call-overload]
             for member in members:
                 _place(root, members, member)
+        # For tarfile an end between two members is an end.
+        if counted.rest().strip(b"\0"):
+            raise EngineError("the engine sent only a part of the image's files: try again")
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise EngineError(f"the engine sent no tar of the image's files ({error}): try again") from None
     finally:
@@ -41,10 +45,17 @@ class _Counted:
     """The tar as it is read."""
 
     def __init__(self, tar: Download, tell: Callable[[int], None]) -> None:
-        self._tar, self._tell, self._count = tar, tell, 0
+        self._tar, self._tell, self._count, self._last = tar, tell, 0, b""
+
+    def rest(self) -> bytes:
+        """The last block, which in a whole tar is empty."""
+        while self.read(_CHUNK):
+            pass
+        return self._last
 
     def read(self, size: int) -> bytes:
         piece = self._tar.read(size)
+        self._last = (self._last + piece)[-_BLOCK:]
         self._count += len(piece)
         self._tell(self._count)
         return piece

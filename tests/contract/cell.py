@@ -33,6 +33,7 @@ CELLS = (
     ("nsenter", "podman"),
     ("nsenter", "rootless-podman"),
     ("nsenter", "kernel"),
+    ("toolbox", "docker26"),
 )
 SANDBOX = "sandbox"
 # For what is about containers that have no sshd in them: test_exceptions.py shows what ssh says to those.

@@ -65,7 +65,7 @@ def cell(
     caller = Person(COMMAND, environment, str(tmp_path))
     if route == "exec" and engine in _CALLERS:
         caller = request.getfixturevalue(_CALLERS[engine])
-    if route == "nsenter":
+    if route in ("nsenter", "toolbox"):
         world.need_root()
     kind = request.config.stash.get(KIND, Cell)
     if kind is Cell:

@@ -27,7 +27,7 @@ class Exempt(NamedTuple):
         return (not self.routes or route in self.routes) and (not self.engines or engine in self.engines)
 
 
-SSH, EXEC = ("ssh",), ("exec",)
+SSH, EXEC, TOOLBOX = ("ssh",), ("exec",), ("toolbox",)
 
 EXCEPTIONS: tuple[Exempt, ...] = (
     *(
@@ -96,6 +96,16 @@ EXCEPTIONS: tuple[Exempt, ...] = (
         "the engine's own exec opens a passwd that is a FIFO and waits for ever, and its daemon with it",
         EXEC,
         run=False,
+    ),
+    Exempt(16, "test_path_is_the_configured_one", "PATH ends with the tools", TOOLBOX),
+    Exempt(
+        18, "test_no_login_shell_is_an_error_with_a_remedy", "where there is no shell inside, it brings one", TOOLBOX
+    ),
+    Exempt(
+        19,
+        "test_mount_namespace_is_the_containers",
+        "as root, the tools are in a copy of the container's mount namespace, which nobody else sees",
+        TOOLBOX,
     ),
     *(
         Exempt(

@@ -208,7 +208,7 @@ def markdown() -> str:
     """The README's table and the notes to it."""
     with open(_MEASURED, encoding="utf-8") as file:
         measured: dict[str, dict[str, Any]] = json.load(file)
-    routes = ("ssh", "nsenter", "exec")
+    routes = ("ssh", "nsenter", "exec", "toolbox")
     heads = ["", *routes, *(f"`{name}`" for name in measured)]
     rows = [heads, ["---"] * len(heads)]
     for line, text in LINES.items():

@@ -27,7 +27,7 @@ for field in {FIELDS}; do echo "$field: $(grep "^$field:" /proc/self/status)"; d
 for file in cgroup oom_score_adj attr/current coredump_filter timens_offsets; do
     echo "$file: $(cat /proc/self/$file 2>&1)"
 done
-for kind in cgroup ipc mnt net pid time user uts; do echo "$kind: $(readlink /proc/self/ns/$kind)"; done
+for kind in cgroup ipc net pid time user uts; do echo "$kind: $(readlink /proc/self/ns/$kind)"; done
 echo "root: $(readlink /proc/self/root)"
 """
 LIMITS = "cat /proc/self/limits"
@@ -99,8 +99,15 @@ def test_confinement_of_a_login_is_the_containers(cell: Cell) -> None:
         expected = {line.partition(":")[0]: line.strip() for line in file}
     fields = [name for name in FIELDS.split() if name not in ("SigIgn",)]
     assert {line for line in told if "\t" in line} >= {f"{name}: {expected[name]}" for name in fields}
-    for kind in ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"):
+    for kind in ("cgroup", "ipc", "net", "pid", "time", "user", "uts"):
         assert f"{kind}: {os.readlink(f'/proc/{cell.pid()}/ns/{kind}')}" in told
+
+
+@pytest.mark.line(19)
+def test_mount_namespace_is_the_containers(cell: Cell) -> None:
+    """The very same one that its first process is in."""
+    told = _told(cell.run("readlink", "/proc/self/ns/mnt"))
+    assert told.strip() == os.readlink(f"/proc/{cell.pid()}/ns/mnt")
 
 
 @pytest.mark.line(19)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pexpect
@@ -53,6 +54,20 @@ def test_owner_enters_as_another_user(world: World, owner: Person, unfiltered: s
     engines = world.rootless_podman.ask("exec", "--user", user, unfiltered, "sh", "-c", script)
     done = _exec(owner, "--via", "nsenter", "-u", user, unfiltered, "sh", "-c", script)
     assert done.stdout.decode().splitlines() == engines.splitlines()
+
+
+def test_owner_brings_tools_as_root_does(owner: Person, unfiltered: str, tmp_path: Path) -> None:
+    """By the kernel, with the rights that they have in their user namespace alone: busybox, a directory's programs, and
+    a capability for another user."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "hello").write_text("#!/bin/sh\necho $PATH; grep ^CapEff /proc/self/status\n")
+    (tmp_path / "hello").chmod(0o755)
+    for directory in (tmp_path.parent, tmp_path.parent.parent):
+        directory.chmod(directory.stat().st_mode | 0o011)
+    words = ("--tools", str(tmp_path), "--cap", "NET_ADMIN", "-u", "4321", unfiltered, "hello")
+    done = _exec(owner, "-v", *words)
+    assert b"dockshell: toolbox: taken\n" in done.stderr and b"beside" not in done.stderr.replace(b"besides", b"")
+    assert done.stdout == b"/bin:/sbin:/usr/bin:/proc/fs/nfsd/bin\nCapEff:\t0000000000001000\n", done
 
 
 def test_owner_has_a_terminal(owner: Person, unfiltered: str) -> None:

@@ -191,7 +191,7 @@ def test_every_option_that_help_shows_is_taken(verb: str) -> None:
         for name in names:
             words = [name, *(["value"] if value else []), *_words(known)]
             arguments = parse(words, verb) if verb in options.DROPINS else parse([verb, *words])
-            found = options.option(name)
+            found = options.option(name, verb)
             assert found and bool(found.value) == bool(value)
             assert arguments.said == {found.field: ["value"] if found.many else ("value" if value else True)}
             assert found.help in row

@@ -9,7 +9,7 @@ from tests.world.archive import Layer
 from tests.world.bootstrap import debian_tar
 
 _INCLUDE = "openssh-server,runit,procps,zsh,tmux"
-_WORKSHOP = "git,python3,rsync"
+_WORKSHOP = "git,python3,rsync,strace"
 _FINISH_WORKSHOP = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 useradd --create-home --uid 1000 --shell /bin/bash app

@@ -9,8 +9,9 @@
 - `locked`     busybox with USER 65532, which has no entry; run with LOCKED: no capabilities, read-only, no new
                privileges, no network.
 - `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
+- `bare`       one static program that does nothing but sleep, and nothing else.
 - `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
-- `workshop`   a real Debian with what remote tools want to find: rsync, git, Python. No sshd."""
+- `workshop`   a real Debian with what remote tools want to find: rsync, git, Python, strace. No sshd."""
 
 from __future__ import annotations
 
@@ -91,6 +92,13 @@ def _static_layer(directory: str, say: Callable[[str], None]) -> list[str]:
     return [layer.write(directory)]
 
 
+def _bare_layer(directory: str, say: Callable[[str], None]) -> list[str]:
+    layer = Layer()
+    with open(_busybox(), "rb") as file:
+        layer.file("sleep", file.read(), 0o755)  # what a busybox is, its name says
+    return [layer.write(directory)]
+
+
 def _baseimage_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [debian_tarball(directory, say), baseimage_layer().write(directory)]
 
@@ -114,6 +122,7 @@ IMAGES: Mapping[str, Image] = {
     ),
     "locked": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP, "User": "65532"}, LOCKED),
     "static": Image(_static_layer, {"Env": ["PATH=/"], "Cmd": ["/busybox", "sleep", "100000"]}),
+    "bare": Image(_bare_layer, {"Env": ["PATH=/"], "Cmd": ["/sleep", "100000"]}),
     "baseimage": Image(
         _baseimage_layers,
         {

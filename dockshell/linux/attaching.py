@@ -1,0 +1,123 @@
+"""A tree of mounts of ours, and its place in a copy of another's mount namespace that nobody else sees.
+
+It is made in a mount namespace of its own and taken out of there by open_tree(2), so that it is nowhere; a process that
+is about to become a command takes a copy of the container's mount namespace and attaches it there by move_mount(2)
+(both Linux 5.2). It goes with the last process that has it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+
+from dockshell.linux import passing
+from dockshell.linux.libc import syscall
+from dockshell.linux.mounts import (
+    BIND,
+    NEWNS,
+    NODEV,
+    NOSUID,
+    PRIVATE,
+    READ_ONLY,
+    RECURSIVE,
+    REMOUNT,
+    SLAVE,
+    mount,
+    unshare,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dockshell.linux.namespaces import Namespaces
+    from dockshell.linux.rootfs import RootFiles
+
+__all__ = ["Detached", "empty_place", "union"]
+
+_OPEN_TREE, _MOVE_MOUNT = 428, 429
+_CLONE, _CLOEXEC, _RECURSIVE = 1, 0o2000000, 0x8000
+_FROM_DESCRIPTOR = 4  # MOVE_MOUNT_F_EMPTY_PATH
+_HERE = -100  # AT_FDCWD
+# Where a mount covers nothing. /proc and /sys have directories that are there to be mounted on and always empty
+# (proc_create_mount_point and sysfs_create_mount_point of the kernel); the others are empty as a rule.
+_PLACES = ("/proc/fs/nfsd", "/sys/kernel/debug", "/sys/kernel/security", "/mnt", "/media", "/srv")
+_SAFE = READ_ONLY | NOSUID | NODEV
+
+
+def empty_place(files: RootFiles) -> str:
+    """An empty directory of that root, to attach a tree at; an empty text where none of the usual ones is."""
+    return next((place for place in _PLACES if files.directory(place) and not files.names(place)), "")
+
+
+class Detached:
+    """A tree that is nowhere yet. place: where it is to be attached."""
+
+    def __init__(self, place: str, build: Callable[[str], None], namespaces: Namespaces | None = None) -> None:
+        """build: fills a small file system in memory at the path that it is given, mounts on it included; it is called
+        in a child of ours that sees our files. namespaces: whose user namespace the child is to join first, for who has
+        no right to mount but in there. Raises OSError."""
+        self.place = place
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ours.close()
+                if namespaces is not None:
+                    namespaces.join("user")
+                passing.send(theirs, b"", [_built(build)])
+            except BaseException as error:
+                number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or str(error)
+                passing.send(theirs, f"{number} {words}: {getattr(error, 'filename', None) or ''}".encode()[:4096])
+            finally:
+                os._exit(0)
+        theirs.close()
+        told, descriptors = passing.receive(ours)
+        ours.close()
+        os.waitpid(pid, 0)
+        if not descriptors:
+            number, _, words = told.decode("utf-8", "replace").partition(" ")
+            raise OSError(int(number or 0), words or "the process that made the mounts ended")
+        self._tree = descriptors[0]
+
+    def attach(self) -> None:
+        """Gives the calling process, which must have one thread, a copy of its mount namespace, and attaches the tree
+        in there. Makes system calls only. Raises OSError."""
+        unshare(NEWNS)
+        # What is mounted in here from now on stays here, also where mounts out there are shared: mount_namespaces(7).
+        mount("", "/", flags=SLAVE | RECURSIVE)
+        place = os.fsencode(self.place)
+        syscall(_MOVE_MOUNT, ctypes.c_int(self._tree), b"", ctypes.c_int(_HERE), place, ctypes.c_uint(_FROM_DESCRIPTOR))
+
+    def close(self) -> None:
+        """Lets go of it: who has attached it keeps it."""
+        if self._tree >= 0:
+            os.close(self._tree)
+            self._tree = -1
+
+
+def _built(build: Callable[[str], None]) -> int:
+    """The descriptor of the tree. It lives for as long as this very open file does, so it can only be passed on."""
+    unshare(NEWNS)
+    mount("", "/", flags=PRIVATE | RECURSIVE)
+    place = next(place for place in (*_PLACES, "/tmp") if os.path.isdir(place))
+    mount("toolbox", place, "tmpfs", NOSUID | NODEV, "mode=755")
+    build(place)
+    mount("", place, flags=REMOUNT | BIND | _SAFE)
+    flags = ctypes.c_uint(_CLONE | _RECURSIVE | _CLOEXEC)
+    return syscall(_OPEN_TREE, ctypes.c_int(_HERE), os.fsencode(place), flags)
+
+
+def union(layers: list[str], place: str, empty: str) -> None:
+    """Mounts those directories of ours as one, the first above the others, so that nobody can write to them, whatever
+    rights they have: an overlay without an upper layer has no way to. empty: a directory with nothing in it, for an
+    overlay takes two. Raises OSError."""
+    # Short names for what may be many long paths: mount(2) takes a page of options.
+    held = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in (*layers, empty)]
+    try:
+        os.chdir("/proc/self/fd")
+        mount("toolbox", place, "overlay", _SAFE, "lowerdir=" + ":".join(map(str, held)))
+    finally:
+        os.chdir("/")
+        for descriptor in held:
+            os.close(descriptor)
