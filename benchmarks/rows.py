@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import bridge, memory
+from benchmarks import bridge, copying, forward, memory
 from benchmarks.stage import Stage
 from benchmarks.timing import Bounds, Line, compare
 
@@ -233,6 +233,13 @@ ROWS: Mapping[str, Row] = {
         f"bridge-{protocol}-{direction}": Pair(bridge.files(protocol, direction), 1.11, heavy=True)
         for protocol in ("scp", "sftp")
         for direction in ("up", "down")
+    },
+    "forward": Pair(forward.bytes_through("out"), 2.0, heavy=True),
+    "forward-in": Pair(forward.bytes_through("in"), 2.0, heavy=True),
+    **{
+        f"cp-{shape}{way}": Pair(copying.copies(shape, by_root=not way), limit, heavy=True)
+        for way, limit in (("", 0.5), ("-api", 1.0))
+        for shape in copying.SHAPES
     },
     "memory-nsenter": Peak("nsenter", 20),
     "memory-exec": Peak("exec", 25),
