@@ -7,7 +7,7 @@ import os
 import threading
 from errno import EACCES, EIO, EISDIR, ENOTDIR, EPERM
 from hashlib import sha256
-from queue import Queue
+from queue import Full, Queue
 from stat import S_IFDIR, S_ISDIR, S_ISLNK, S_ISREG
 from time import monotonic, sleep, time_ns
 
@@ -40,6 +40,7 @@ __all__ = ["Arrival", "Direct"]
 
 _HASHED = 64 << 20  # bytes: of so many at the most the hash is taken inside, for that takes as long as copying
 _STILL_UNPACKING = 3.0  # seconds in which an engine is done with what it had read when we were killed
+_PATIENCE = 10.0  # seconds for an engine that is busy, once we want nothing more of it
 _PIECES = 8  # of a tar that wait to be sent
 _MARK = b"\n=\n"  # no line of a listing is one
 
@@ -242,10 +243,12 @@ class Arrival:
         self._program.close()
         try:
             if self._begins and not self._settled:
-                self._sweeper.sweep(self._side.api)
-        finally:
-            self._guardian.dismiss()
-            self._guardian.close()
+                self._sweeper.sweep(self._side.api.anew(_PATIENCE))
+        except DockshellError:
+            self._guardian.control.close()  # it goes on trying when we are gone
+            return
+        self._guardian.dismiss()
+        self._guardian.close()
 
 
 class _Hashed:
@@ -286,7 +289,7 @@ class _Upload:
     def __init__(self, api: Api, container: str, directory: str) -> None:
         self._pieces: Queue[bytes] = Queue(_PIECES)
         self._failure: Exception | None = None
-        self._taken = self._complete = False
+        self._taken = self._complete = self._given_up = False
         self._thread = threading.Thread(target=self._run, args=(api, container, directory), daemon=True)
         self._thread.start()
 
@@ -295,11 +298,13 @@ class _Upload:
             api.upload(container, directory, self._sent(), -1)
         except Exception as error:
             self._failure = error
-        while not self._taken:  # whoever writes is not to wait for ever
+        while not self._taken and not self._given_up:  # whoever writes is not to wait for ever
             self._taken = not self._pieces.get()
 
     def _sent(self) -> Iterator[bytes]:
         while piece := self._pieces.get():
+            if self._given_up:
+                break
             yield piece
         self._taken = True
         if not self._complete:
@@ -311,18 +316,20 @@ class _Upload:
         self._pieces.put(data)
 
     def finish(self) -> None:
+        self._pieces.put(b"")
         self._complete = True
-        self._end()
+        self._thread.join()
         if self._failure:
             raise self._failure
 
-    def _end(self) -> None:
-        self._pieces.put(b"")
-        self._thread.join()
-
     def close(self) -> None:
-        if not self._complete:
-            self._end()
+        """Where it isn't finished, the connection breaks off: an engine unpacks no more then."""
+        self._given_up = True
+        try:
+            self._pieces.put_nowait(b"")
+        except Full:
+            pass  # it looks up at the next piece
+        self._thread.join(_PATIENCE)
 
 
 class _Unpacking:

@@ -22,9 +22,14 @@ def test_a_command(way: Way) -> None:
 
 
 def test_a_container_with_nothing_inside(way: Way) -> None:
-    """With no shell there, the line is plain words."""
-    done = way.ssh(way.peer.shared("static"), "/busybox echo 'two  words' \\$HOME")
+    """With no shell there, the line is plain words; where those are no program's, a shell is brought that reads it, and
+    so is one for a login."""
+    name = way.peer.shared("static")
+    done = way.ssh(name, "/busybox echo 'two  words' \\$HOME")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"two  words $HOME\n", b"")
+    done = way.ssh(name, "ls / | grep busybox; cat; exit 3", input=b"in\n")
+    assert (done.returncode, done.stdout) == (3, b"busybox\nin\n"), done
+    assert way.ssh(name, input=b"id -u\n").stdout == b"0\n"
 
 
 @pytest.mark.parametrize(("user", "told"), [("", b"root /root"), ("app", b"app /home/app"), ("1000", b"app /home/app")])
