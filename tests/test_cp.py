@@ -397,7 +397,7 @@ def test_cut_off(world: World, engine: Peer, environment: dict[str, str], tmp_pa
         )  # fmt: skip
         time.sleep(0.2 if via == "nsenter" else 1.0 if bare in words[1] else 0.5)
         started.send_signal(number)
-        code = started.wait(20)
+        code = started.wait(40)
         places = [Path(f"/proc/{engine.pid(name)}/root/vol"), Path(f"/proc/{engine.pid(bare)}/root/t"), tmp_path]
         until = time.monotonic() + 15
         while left := [

@@ -307,7 +307,7 @@ class _Upload:
                 break
             yield piece
         self._taken = True
-        if not self._complete:
+        if self._given_up or not self._complete:
             raise EngineError("the copy was given up")
 
     def write(self, data: bytes) -> None:
@@ -316,8 +316,8 @@ class _Upload:
         self._pieces.put(data)
 
     def finish(self) -> None:
-        self._pieces.put(b"")
         self._complete = True
+        self._pieces.put(b"")
         self._thread.join()
         if self._failure:
             raise self._failure
