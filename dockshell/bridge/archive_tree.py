@@ -7,15 +7,13 @@ from __future__ import annotations
 import os
 import tarfile
 import time
-from binascii import a2b_base64
-from datetime import datetime
 from errno import EACCES, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM
 from itertools import islice
-from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
 from dockshell.bridge.spooled import SpooledFile, pieces
 from dockshell.bridge.tree import Changes, failure, real
-from dockshell.engines.json import decode
+from dockshell.engines import path_stat
 from dockshell.errors import EngineError
 from dockshell.identity import names
 
@@ -30,17 +28,6 @@ if TYPE_CHECKING:
     from dockshell.model import Container
 
 __all__ = ["ArchiveTree"]
-
-# A mode as Go has it (io/fs.FileMode): its types and special bits are not the kernel's.
-_TYPES = (
-    (1 << 31, S_IFDIR),
-    (1 << 27, S_IFLNK),
-    (1 << 21, S_IFCHR),
-    (1 << 26, S_IFBLK),
-    (1 << 25, S_IFIFO),
-    (1 << 24, S_IFSOCK),
-)
-_SPECIAL = ((1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000))
 
 _TAR_TYPES = {
     tarfile.DIRTYPE: S_IFDIR,
@@ -281,14 +268,9 @@ class ArchiveTree:
         if not spelled:
             raise failure(ENOENT)
         try:
-            facts: dict[str, Any] = decode(a2b_base64(spelled))
-            mode, size = _kernel_mode(int(facts["mode"])), int(facts["size"])
-            moment = int(datetime.fromisoformat(str(facts["mtime"])).timestamp())
-            target = os.fsencode(str(facts.get("linkTarget") or "")) if S_ISLNK(mode) else b""
-        except (*_NONSENSE, KeyError, TypeError, AttributeError) as error:
+            mode, size, moment, target = path_stat.read(spelled)
+        except ValueError as error:
             raise failure(EIO, "the engine tells of it what makes no sense") from error
-        if not 0 <= size < 1 << 63:
-            raise failure(EIO, "the engine tells of it what makes no sense")
         return os.stat_result((mode, 0, 0, 1, 0, 0, size, moment, moment, moment)), target
 
     def _target(self, where: bytes) -> bytes:
@@ -476,11 +458,6 @@ def _joined(head: bytes, descriptor: int, size: int, end: bytes) -> Iterator[byt
     if size:
         yield from pieces(descriptor, size)
     yield end
-
-
-def _kernel_mode(mode: int) -> int:
-    kind = next((ours for theirs, ours in _TYPES if mode & theirs), S_IFREG)
-    return kind | mode & 0o777 | sum(ours for theirs, ours in _SPECIAL if mode & theirs)
 
 
 def _facts(member: tarfile.TarInfo) -> os.stat_result:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import posixpath
-from binascii import a2b_base64
-from datetime import datetime
 from errno import EACCES, EIO, ELOOP, ENOENT
-from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISLNK
+from stat import S_ISLNK
 
 from dockshell.copy.arrival import Arrival, Direct
 from dockshell.copy.entry import failure
 from dockshell.copy.program import Program
 from dockshell.copy.tar import TarSource
-from dockshell.engines.json import decode
+from dockshell.engines import path_stat
 from dockshell.errors import NotRunning, printable
 from dockshell.tools.busybox import NoTools
 
@@ -36,15 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Remote"]
 
-# A mode as Go has it (io/fs.FileMode): its types and special bits are not the kernel's.
-_TYPES = (
-    (1 << 31, S_IFDIR),
-    (1 << 27, S_IFLNK),
-    (1 << 21, S_IFCHR),
-    (1 << 26, S_IFBLK),
-    (1 << 25, S_IFIFO),
-    (1 << 24, S_IFSOCK),
-)
 _MOST_LINKS = 40
 _MOUNTED_INSIDE = ("/dev", "/proc", "/sys")
 _NEEDED_OF_ROOT = ("ALL", "CHOWN", "DAC_OVERRIDE", "FOWNER")  # what makes root inside one who may do this
@@ -103,13 +92,8 @@ class Remote:
         if not spelled:
             return None
         try:
-            facts = decode(a2b_base64(spelled))
-            told = int(facts["mode"])
-            kind = next((mode for bit, mode in _TYPES if told & bit), S_IFREG)
-            time = int(datetime.fromisoformat(str(facts["mtime"])[:19] + "+00:00").timestamp())
-            link = str(facts.get("linkTarget", "")).encode("utf-8", "surrogateescape")
-            return kind | told & 0o777, int(facts["size"]), time, link
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            return path_stat.read(spelled)
+        except ValueError:
             raise failure(EIO, "the engine describes it in a way that makes no sense") from None
 
     def _look_inside(self, path: bytes, follow: bool) -> os.stat_result | None:
