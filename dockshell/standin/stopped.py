@@ -61,7 +61,7 @@ def _introduce(container: Container, facts: dict[str, Any], way: Way, keep: bool
 
 
 def _state(container: Container, facts: dict[str, Any]) -> str:
-    if container.state == "exited":
+    if container.state in ("exited", "stopped"):  # the latter is Podman's, until it has cleared up
         return f"exited with {int((facts.get('State') or {}).get('ExitCode') or 0)}"
     return printable(container.state)
 
