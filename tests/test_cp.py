@@ -231,8 +231,8 @@ def test_words_of_all_kinds(docker: Peer, dockshell: Run, tmp_path: Path) -> Non
 )
 def test_words_that_are_wrong(docker: Peer, dockshell: Run, words: tuple[str, ...], code: int, said: str) -> None:
     """Each ends at once with one sentence."""
-    docker.kept("web-cp", lambda: docker.run("busybox", name="web"))
-    done = dockshell("cp", *words, engine=docker)
+    name = docker.shared("busybox")
+    done = dockshell("cp", *(word.replace("web:", f"{name}:") for word in words), engine=docker)
     assert done.returncode == code and said in done.stderr.decode() and done.stderr.count(b"\n") == 1, done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import itertools
 import os
 import shlex
 import socket
@@ -19,6 +20,8 @@ from tests.world.peer import Peer
 from tests.world.scratch import new_bridge
 
 __all__ = ["Remote", "certificates", "over_ssh", "over_tcp", "over_tls", "over_unix"]
+
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -67,13 +70,14 @@ def over_tls(world: World, directory: str) -> Remote:
 def _dockerd(world: World, name: str, words: list[str], tls: Tls | None, environment: dict[str, str]) -> Remote:
     world.need_root()
     world.need_program("dockerd")
-    directory = os.path.join(world.scratch, name)
-    os.makedirs(directory, exist_ok=True)
+    number = next(_numbers)
+    directory = os.path.join(world.scratch, f"{name}{number}")
+    os.makedirs(directory)
     with open(os.path.join(directory, "daemon.json"), "w", encoding="ascii") as file:
         file.write("{}")
     port = _free_port()
     # A bridge of its own, as no bridge at all has dockerd take the machine's docker0 away.
-    bridge = f"dsh{name}{os.getpid()}"
+    bridge = f"ds{name}{number}-{os.getpid()}"
     new_bridge(world.scratch, bridge)
     argv = [
         "dockerd", "--config-file", f"{directory}/daemon.json", "--host", f"unix://{directory}/engine.sock",
