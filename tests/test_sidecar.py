@@ -104,6 +104,24 @@ def test_nobody_is_shown_one(docker: Peer, dockshell: Callable[..., subprocess.C
         assert newest is not None and newest.id == target.id
 
 
+def test_no_image_can_hide_its_containers(
+    docker: Peer, dockshell: Callable[..., subprocess.CompletedProcess[bytes]]
+) -> None:
+    """Ours carry a label, and an image can say the same; a container of it is in every list all the same."""
+    image = f"dsh-hidden-{os.getpid()}"
+    docker.sh("commit", "--change", f"LABEL {SIDECAR}=x", docker.run("static"), image)
+    try:
+        name = docker.run(image)
+        listed = dockshell("ls", engine=docker).stdout.decode()
+        latest = dockshell("latest", engine=docker).stdout.decode().strip()
+        completed = dockshell("__complete", "--", "dockshell", "exec", "", engine=docker).stdout.decode()
+        assert name in listed and name in completed
+        assert docker.inspect(name)["Id"].startswith(latest) and latest
+    finally:
+        docker.remove_containers()
+        docker.sh("rmi", "--force", image)
+
+
 def test_an_image_with_volumes_leaves_none(docker: Peer) -> None:
     """The engine would make a volume of each, and copy what the image has there into it."""
     name = docker.run("static")
@@ -170,7 +188,7 @@ def killed() -> Iterator[Callable[[Peer, str, float], None]]:
         words = [sys.executable, "-c", _KILLED, peer.url, name, str(delay)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout
-            if process.stdout.readline():
+            if process.stdout.readline() and delay < 0:  # else it may be killed at this very moment
                 assert sidecars(peer)
                 process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL

@@ -296,7 +296,7 @@ def _is(container: Container, wanted: str) -> bool:
 def _listed(engine: Engine, wanted: str) -> list[Container]:
     if engine.api is None:
         return engine.all()
-    from dockshell.engines.docker import SIDECAR, DockerEngine, from_listing
+    from dockshell.engines.docker import DockerEngine, from_listing, is_ours
 
     known = DockerEngine(engine.api)
     found = []
@@ -305,5 +305,5 @@ def _listed(engine: Engine, wanted: str) -> list[Container]:
             found.append(from_listing(facts, known))
         except Exception:
             continue  # one that makes no sense doesn't hide the others
-    theirs = [each for each in found if not each.labels.get(SIDECAR)]
+    theirs = [each for each in found if not is_ours(each)]
     return sorted(theirs, key=lambda each: each.created, reverse=True)

@@ -5,6 +5,8 @@ gone already is no error to who removes it."""
 
 from __future__ import annotations
 
+from select import poll
+
 from dockshell.engines.json import encode
 from dockshell.engines.local import quote
 from dockshell.errors import EngineError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from dockshell.engines import Api
 
 __all__ = [
+    "Removal",
     "changes",
     "commit",
     "create",
@@ -34,6 +37,7 @@ __all__ = [
     "volumes",
 ]
 
+_LATER = (0, 300, 1000, 3000)  # milliseconds between attempts to remove what may be in the making
 _GONE, _GOING = 404, 409  # not there; somebody is removing it right now
 
 
@@ -150,6 +154,26 @@ def volumes(api: Api, label: str) -> list[dict[str, Any]]:
 def remove_volume(api: Api, name: str) -> None:
     """The volume goes; raises EngineError while a container has it."""
     _removed(api, f"/volumes/{quote(name)}", (_GONE,))
+
+
+class Removal:
+    """A guardian's `Duty` (linux/guardian.py): a container goes by its name, should we be gone. The engine may still be
+    at making it."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self._shared_api = api
+        self._name = name
+
+    def signal(self, number: int) -> bool:
+        return False
+
+    def end(self) -> None:
+        for pause in _LATER:
+            poll().poll(pause)
+            try:
+                remove(self._shared_api.anew(), self._name)
+            except EngineError:
+                continue  # it may answer the next time
 
 
 def _removed(api: Api, path: str, gone: tuple[int, ...]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dockshell.engines import Api, Files
     from dockshell.model import Target
 
-__all__ = ["SIDECAR", "DockerEngine", "from_inspect", "from_listing"]
+__all__ = ["SIDECAR", "DockerEngine", "from_inspect", "from_listing", "is_ours"]
 
 # The label of containers of ours that stand beside another (sidecar.py) or in for one (standin); empty in an image that
 # was kept of one.
@@ -94,7 +94,7 @@ class DockerEngine:
 
     def _listed(self, rows: list[dict[str, Any]]) -> list[Container]:
         """Without our own, which are nobody's."""
-        return [each for each in (from_listing(row, self) for row in rows) if not each.labels.get(SIDECAR)]
+        return [each for each in (from_listing(row, self) for row in rows) if not is_ours(each)]
 
     def _look_up(self, name: str) -> Container | None:
         try:
@@ -107,6 +107,12 @@ class DockerEngine:
 
     def _inspect(self, name: str) -> Container:
         return from_inspect(self.api.inspect(name), self)
+
+
+def is_ours(container: Container) -> bool:
+    """Is it a container that dockshell made for itself? Its label alone says nothing, for an image can have that, and
+    its containers with it; nobody but who makes a container names it."""
+    return bool(container.labels.get(SIDECAR)) and container.name.startswith("dockshell-")
 
 
 def from_inspect(facts: Any, engine: DockerEngine) -> Container:

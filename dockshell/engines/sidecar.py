@@ -36,7 +36,6 @@ __all__ = ["PLACE", "Load", "Sidecar"]
 
 PLACE = "/.dockshell"  # where they have what we bring
 _PATIENCE = 30.0  # seconds for an engine to start a container
-_LATER = (0, 300, 1000, 3000)  # milliseconds between attempts to remove what may be in the making
 _CHUNK = 1 << 20
 _LIGHT = 16 << 20  # bytes; a heavier load is kept in a file, which has no name
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and the engines'
@@ -67,10 +66,10 @@ class Load:
                 "take other --tools"
             ) from None
 
-    def write(self, name: str, content: bytes, mode: int = 0o755) -> None:
-        """A file with that content, under PLACE."""
+    def write(self, name: str, content: bytes) -> None:
+        """A program with that content, under PLACE."""
         member = _ours(tarfile.TarInfo(f"{PLACE}/{name}"))
-        member.size, member.mode = len(content), mode
+        member.size, member.mode = len(content), 0o755
         self._tar.addfile(member, io.BytesIO(content))
 
     def link(self, name: str, target: str) -> None:
@@ -102,26 +101,6 @@ def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-class _Remover:
-    """The guardian's `Duty`: a container goes by its name, should we be gone before it runs. The engine may still be at
-    making it."""
-
-    def __init__(self, api: Api, name: str) -> None:
-        self._shared_api = api
-        self._name = name
-
-    def signal(self, number: int) -> bool:
-        return False
-
-    def end(self) -> None:
-        for pause in _LATER:
-            poll().poll(pause)
-            try:
-                containers.remove(self._shared_api.anew(), self._name)
-            except EngineError:
-                pass
-
-
 class Sidecar:
     """One that runs. id: the container's; place: where the target's processes of that user find what it carries;
     busybox: the program there. link: the connection that it lives by; who holds that too keeps it when we die."""
@@ -132,7 +111,9 @@ class Sidecar:
         self._api = api
         self.link = None
         self.id = f"dockshell-{os.urandom(6).hex()}"
-        guardian = Guardian(_Remover(api, self.id))  # until it runs, and so can see for itself that we are gone
+        guardian = Guardian(
+            containers.Removal(api, self.id)
+        )  # until it runs, and so can see for itself that we are gone
         try:
             self.id = self._create(container, user, load)
             tar, size = load.pieces()

@@ -39,7 +39,7 @@ def quietly(remove: Callable[..., None], *what: object) -> None:
 def _containers(api: Api) -> None:
     for each in api.containers(everything=True, filters={"label": [SIDECAR]}):
         idle = each.get("State") in ("created", "exited", "dead") and SIDECAR in (each.get("Labels") or {})
-        if idle and _old(each.get("Created")) and any(f"{NAME}-" in str(name) for name in each.get("Names") or ()):
+        if idle and _old(each.get("Created")) and any(map(_named, each.get("Names") or ())):
             quietly(containers.remove, api, str(each.get("Id")))
 
 
@@ -55,8 +55,13 @@ def _images(api: Api) -> None:
 
 def _volumes(api: Api) -> None:
     for each in containers.volumes(api, SIDECAR):
-        if _old(datetime.fromisoformat(str(each.get("CreatedAt"))).timestamp()):
+        if _named(each.get("Name")) and _old(datetime.fromisoformat(str(each.get("CreatedAt"))).timestamp()):
             quietly(containers.remove_volume, api, str(each.get("Name")))  # refused where one has it
+
+
+def _named(name: Any) -> bool:
+    """A label alone says nothing: an image may have it, and give it to a container of somebody else's."""
+    return str(name).removeprefix("/").startswith(f"{NAME}-")
 
 
 def _hexadecimal(id: Any) -> str:

@@ -83,29 +83,13 @@ def _copy(api: Api, facts: dict[str, Any], tell: Callable[[int], None]) -> str:
     return place
 
 
-class _Removal:
-    """The guardian's `Duty`."""
-
-    def __init__(self, api: Api, name: str) -> None:
-        self._api, self._name = api, name
-
-    def signal(self, number: int) -> bool:
-        return False
-
-    def end(self) -> None:
-        try:
-            containers.remove(self._api.anew(), self._name)
-        except EngineError:
-            pass
-
-
 def _unpack(api: Api, facts: dict[str, Any], place: str, tell: Callable[[int], None]) -> None:
     """By a container that never runs, for an engine hands out the files of nothing else; it is gone in the end, also
     where we are killed."""
     from dockshell.tools.unpacking import unpack
 
     name = f"dockshell-tools-{os.urandom(8).hex()}"
-    guardian = Guardian(_Removal(api, name))
+    guardian = Guardian(containers.Removal(api, name))
     try:
         body = {
             "Image": facts["Id"],
