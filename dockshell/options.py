@@ -36,8 +36,8 @@ OPTIONS = (
     Option("--via", "ROUTE", "auto (the default), ssh, nsenter, exec or toolbox"),
     Option("-u --user", "USER", "NAME or UID, and :GROUP if need be (as configured)"),
     Option("-w --workdir", "DIR", "where to start (as configured; a login: HOME)"),
-    Option("-e --env", "K[=V]", "sets a variable, or passes on the caller's", many=True),
-    Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True),
+    Option("-e --env", "K[=V]", "sets a variable; --env-file FILE: those in it", many=True),
+    Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True, hidden=True),
     Option("--env-from", "WHAT", "config (the default), or init: as process 1 got it"),
     Option("-i --interactive", "", "passes input on (the default)", hidden=True),
     Option("-n --no-input", "", "gives the command no input; -i: it does (the default)"),
@@ -71,6 +71,19 @@ OPTIONS = (
     Option("-a --archive", "", "-r, and keeps owners, setuid bits, devices"),
     Option("-L --follow-link", "", "follows links in SRC"),
     Option("--chown", "USER", "whose the copies become: NAME or UID, and :GROUP"),
+    Option("-p --pick", "", "lists what runs, to pick from as you type"),
+    Option("--record", "FILE", "a recording for asciinema; --record-input: keys, too"),
+    Option("--record-input", "", "what is typed, too", hidden=True),
+    Option("-a --all", "", "also those that do not run"),
+    Option("--label", "K[=V]", "every one with that label", many=True, hidden=True),
+    Option("--service", "NAME", "every one of that Compose service", many=True, hidden=True),
+    Option("-j --jobs", "N", "so many at a time", hidden=True),
+    Option("--group", "", "each one's output in one piece", hidden=True),
+    Option("--json", "", "as JSON, for programs"),
+    Option("-q --quiet", "", "ids only"),
+    Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
+    Option("--format", "FORMAT", "json, or a template: '{name} {image}'"),
+    Option("--watch", "", "draws it anew as things change, until Ctrl-C"),
     Option("-v --verbose", "", "tells what was found and which way was taken"),
     Option("--debug", "", "shows tracebacks"),
     Option("-h --help", "", "shows this"),
@@ -99,10 +112,18 @@ ENTERING = (
 
 class Verb:
     """words: what may follow the options, as usage shows it. count: the least and the most of them (most -1: any
-    number). options: the fields of those that it takes. note: what help says besides."""
+    number). options: the fields of those that it takes. note: what help says besides; noted: the options that
+    it says it of, which have no row of their own."""
 
     def __init__(
-        self, summary: str, words: str, example: str, count: tuple[int, int], options: tuple[str, ...], note: str = ""
+        self,
+        summary: str,
+        words: str,
+        example: str,
+        count: tuple[int, int],
+        options: tuple[str, ...],
+        note: str = "",
+        noted: tuple[str, ...] = (),
     ) -> None:
         self.summary = summary
         self.words = words
@@ -110,10 +131,13 @@ class Verb:
         self.least, self.most = count
         self.options = options
         self.note = note
+        self.noted = noted
 
 
 _NOT_RUNNING = ("stopped", "keep", "unpause")
-_SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING)
+_RECORD = ("record", "record_input")
+_SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING, *_RECORD, "pick")
+_MANY = ("all", "label", "service", "jobs", "group", "json")
 VERBS = {
     "shell": Verb("a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
     "exec": Verb(
@@ -121,9 +145,19 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, *_NOT_RUNNING, "latest"),
+        (*ENTERING, *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
+        "In many at once: TARGET is a list with patterns (web,api-*); or there is none, but --all,\n"
+        "--label K[=V] or --service NAME. -j N: so many at a time. --group: each one's output in\n"
+        "one piece. --json: a line for each, with its output and exit code.",
+        _MANY,
     ),
-    "ls": Verb("the running containers", "", "dockshell ls", (0, 0), _ENGINE),
+    "ls": Verb(
+        "what can be reached, and how",
+        "",
+        "dockshell ls",
+        (0, 0),
+        ("all", "quiet", "filter", "format", "watch", *_ENGINE),
+    ),
     "latest": Verb("prints the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
     "ip": Verb("prints a container's addresses, a line each", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
     "pid": Verb(
@@ -197,9 +231,25 @@ VERBS = {
         ("install", "remove", "host", "context", "debug", "help"),
         "Prints it, unless told to install or remove it; then `ssh web.dockshell` works.",
     ),
+    "doctor": Verb(
+        "what is wrong here, and what mends it",
+        "[TARGET]",
+        "dockshell doctor web",
+        (0, 1),
+        ("json", *_ENGINE),
+        "With a TARGET also each way into it. It ends with 1 where something is wrong.",
+    ),
+    "config": Verb(
+        "what the config file says, and where",
+        "[TARGET]",
+        "dockshell config web",
+        (0, 1),
+        _ENGINE,
+        "With a TARGET: what holds for that container.",
+    ),
     "init": Verb(
         "prints completions and the aliases dl, dsh",
-        "bash|zsh|fish",
+        "bash|zsh|fish|docker",
         'eval "$(dockshell init bash)"',
         (1, 1),
         ("help",),
@@ -369,7 +419,7 @@ def usage(verb: str = "") -> str:
         "options:",
     ]
     for each in OPTIONS:
-        if each.field in known.options and not each.hidden:
+        if each.field in known.options and each.field not in known.noted and not each.hidden:
             spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")
             lines.append(f"  {spelled:24} {each.help}")
     note = ["", known.note] if known.note else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dockshell import output
+from dockshell.output import tables
 from dockshell.commands.looking import place, voice
 from dockshell.errors import EngineError
 from dockshell.model import Container
@@ -18,12 +18,12 @@ __all__ = ["run"]
 
 # A name is what people type next, so it is the last to be cut; an id or a state is of no use in part.
 _COLUMNS = (
-    output.Column("name", gives=3),
-    output.Column("id"),
-    output.Column("image", gives=1),
-    output.Column("state"),
-    output.Column("age"),
-    output.Column("addresses", gives=2),
+    tables.Column("name", gives=3),
+    tables.Column("id"),
+    tables.Column("image", gives=1),
+    tables.Column("state"),
+    tables.Column("age"),
+    tables.Column("addresses", gives=2),
 )
 _ALIVE = ("running", "paused", "restarting")  # what `docker ps` shows, too
 _UNITS = (("y", 365 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> int:
         raise EngineError("; ".join(failures))
     peopled = [listing for listing in listings if listing]
     rows = [_row(each, pinned=len(peopled) > 1) for listing in peopled for each in listing]
-    output.table(_COLUMNS, rows)
+    tables.table(_COLUMNS, rows)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dockshell import output
+from dockshell.output import tables
 from dockshell.commands.looking import place, voice
 from dockshell.engines import containers
 from dockshell.errors import EngineError, UsageError, printable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _COLUMNS = (
-    output.Column("name", gives=3),
-    output.Column("kind"),
-    output.Column("what", gives=1),
-    output.Column("state", gives=2),
+    tables.Column("name", gives=3),
+    tables.Column("kind"),
+    tables.Column("what", gives=1),
+    tables.Column("state", gives=2),
 )
 _THERE = "there"
 
@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> int:
     """Lists, adds or removes → 0. Raises UsageError and DockshellError."""
     action, *words = arguments.words
     if action == "list" and not words:
-        output.table(_COLUMNS, _rows(arguments))
+        tables.table(_COLUMNS, _rows(arguments))
     elif action == "add" and words:
         _add(arguments, *words)
     elif action == "remove" and len(words) == 1:

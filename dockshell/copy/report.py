@@ -85,7 +85,7 @@ class Report:
 
     def _draw(self) -> None:
         if self._bar is None:
-            from dockshell.output import Bar
+            from dockshell.output.bars import Bar
 
             self._bar = Bar()
         self._bar.show(self.bytes, self.total, self.files)

@@ -1,4 +1,4 @@
-"""Tables for people. The only room that knows rich, which is imported only where there is a terminal to draw on."""
+"""Tables for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Bar", "Column", "table"]
+__all__ = ["Column", "table"]
 
 _GAP = 2
 _FLOORS = (15, 1)  # how narrow columns get: each in its turn down to the first, which holds an IPv4 address; then on
@@ -44,13 +44,12 @@ def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 
 def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.cells import cell_len
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # https://no-color.org: set to anything but nothing. Without a colour system rich sends no escape sequence at all.
-    colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    console = Console(file=sys.stdout, color_system="auto" if colours else None, highlight=False)
+    from dockshell.output.console import drawing_on
+
+    console = drawing_on(sys.stdout)
     lines = [[column.heading for column in columns], *rows]
     widths = _fitted(columns, [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)], console.width)
     drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
@@ -79,34 +78,3 @@ def _style(column: Column, cell: str) -> str:
     if column.heading == "STATE":
         return "green" if cell == "running" else "yellow"
     return "cyan" if column.heading == "NAME" else ""
-
-
-class Bar:
-    """How far a copy is, on stderr, which is a terminal: in one line, which close() takes away again."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-        colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-        self._console = Console(stderr=True, color_system="auto" if colours else None, highlight=False)
-        columns = (
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._progress = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
-        self._task = self._progress.add_task("", total=None)
-        self._progress.start()
-        self._console.show_cursor(True)  # rich hides it, and who is killed can't put it back
-
-    def show(self, moved: int, total: int, files: int) -> None:
-        """Draws it anew. moved: bytes so far; total: of all, 0 where nobody knows; files: that are done."""
-        told = f"{files} done" if files else ""
-        self._progress.update(self._task, completed=moved, total=total or None, description=told)
-        self._progress.refresh()
-
-    def close(self) -> None:
-        """Takes it away."""
-        self._progress.stop()

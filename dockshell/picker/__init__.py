@@ -1,0 +1,1 @@
+"""Picking a container from a list, at a terminal; the only room that knows prompt_toolkit."""
