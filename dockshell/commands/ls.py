@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from dockshell.output import tables
 from dockshell.commands.looking import place, voice
 from dockshell.errors import EngineError
 from dockshell.model import Container
+from dockshell.output import tables
 from dockshell.target import LATEST
 
 TYPE_CHECKING = False

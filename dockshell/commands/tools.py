@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from dockshell.output import tables
 from dockshell.commands.looking import place, voice
 from dockshell.engines import containers
 from dockshell.errors import EngineError, UsageError, printable
+from dockshell.output import tables
 from dockshell.target import LATEST
 from dockshell.tools import kept
 from dockshell.tools.busybox import NoTools, static_busybox
