@@ -7,31 +7,43 @@ import time
 
 from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, printable
 from dockshell.linux.process import Process
-from dockshell.model import noun
+from dockshell.model import noun, replace
 from dockshell.resolve import Place, resolve_running
-from dockshell.routes import Login, choose
-from dockshell.session import Undeliverable
+from dockshell.routes import Login, choose, order
+from dockshell.session import Ended, Left, Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from dockshell.config.file import Config
     from dockshell.model import Command, Container, Target
+    from dockshell.recording import Recording
     from dockshell.session import Session
     from dockshell.voice import Voice
 
-__all__ = ["Way", "enter", "run"]
+    # The session, and input for it that was read already → its exit code.
+    Drive = Callable[[Session, bytes], int]
+
+__all__ = ["Way", "enter", "run", "suited"]
 
 
 @noun(frozen=True)
 class Way:
-    """How to get in. place: where to look; via: `auto` or a route; verb: whose order `auto` follows."""
+    """How to get in. place: where to look; via: the routes to try, as routes.order() takes them; verb: whose order
+    `auto` follows. config: what a person configured, which suited() makes the rest of; recording: None for none;
+    detach_key: what has to be typed to leave the command to itself, empty for nothing; took: who is told the route that
+    was taken."""
 
     place: Place
     via: str
     verb: str
     login: Login
     voice: Voice
+    config: Config | None = None
+    recording: Recording | None = None
+    detach_key: bytes = b""
+    took: Callable[[str], None] | None = None
 
 
 def enter(target: Target, command: Command, way: Way) -> int:
@@ -40,7 +52,18 @@ def enter(target: Target, command: Command, way: Way) -> int:
 
     Raises DockshellError where it never began, or its connection broke.
     """
-    return run(resolve_running(target, way.place, way.voice), command, way)[0]
+    container = resolve_running(target, way.place, way.voice)
+    return run(container, *suited(container, command, way))[0]
+
+
+def suited(container: Container, command: Command, way: Way) -> tuple[Command, Way]:
+    """Both as the person configured them for that container, where they say nothing themselves. Raises UsageError."""
+    if way.config is None:
+        return command, way
+    from dockshell.habits import Habits
+
+    habits = Habits(way.config, container)
+    return habits.command(command), habits.way(way, command)
 
 
 def run(
@@ -48,10 +71,24 @@ def run(
     command: Command,
     way: Way,
     others: Callable[[Session], Mapping[int, Callable[[], None]]] | None = None,
+    drive: Drive | None = None,
 ) -> tuple[int, int]:
     """The same in a container that was found → the exit code, and the number of the signal that ended the command, 0
-    where none did or nobody can tell. others: what relay() is to listen to besides, once there is a session."""
+    where none did or nobody can tell. others: what relay() is to listen to besides, once there is a session. drive:
+    what is to drive the session to its exit code in relay()'s place."""
+    drive = drive or _relayed(command, way, others)
     name, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
+    if way.took:
+        way.took(name)
+    if name == "ssh" and way.detach_key:
+        way.voice.tell("ssh: its session ends with the connection, so there is no detach key")
+        way = replace(way, detach_key=b"")
+    recorded = _as_it_is
+    if way.recording:
+        from dockshell.recording import Tape
+
+        command = replace(command, share=False)  # what goes straight to the command passes us by
+        recorded = Tape(way.recording, container, command, way.voice).of
     if command.privileged:
         way.voice.say("privileged: all capabilities, and no security label")
     elif command.capabilities:
@@ -59,39 +96,53 @@ def run(
 
         way.voice.say(f"besides the container's capabilities: {spelled(command.capabilities)}")
     try:
-        return _driven(route.open(container, command), container, command, way, others)
+        return _driven(recorded(route.open(container, command)), container, way, drive)
     except (NoShell, CommandNotFound) as missing:
         taken = missing.taken if isinstance(missing, CommandNotFound) else b""
-        if way.via != "auto" or name in ("ssh", "toolbox") or taken is None:
+        if "toolbox" not in order(way.via, way.verb) or name in ("ssh", "toolbox") or taken is None:
             raise
         from dockshell.routes.toolbox import instead
 
-        session = instead(missing, container, command, way.login)
-        return _driven(session, container, command, way, others, taken)
+        if way.took:
+            way.took("toolbox")
+        session = recorded(instead(missing, container, command, way.login))
+        return _driven(session, container, way, drive, taken)
 
 
-def _driven(
-    session: Session,
-    container: Container,
-    command: Command,
-    way: Way,
-    others: Callable[[Session], Mapping[int, Callable[[], None]]] | None,
-    taken: bytes = b"",
-) -> tuple[int, int]:
-    """run() from where there is a session. taken: input that was read for another, which never began."""
-    # Not before: the engine, or the kernel, has its own work to do meanwhile.
-    from dockshell.relay import relay
+def _as_it_is(session: Session) -> Session:
+    return session
 
-    if way.voice.loud and (lack := session.unkept()):
-        way.voice.say(lack)
-    try:
-        code = relay(
+
+def _relayed(command: Command, way: Way, others: Callable[[Session], Mapping[int, Callable[[], None]]] | None) -> Drive:
+    def drive(session: Session, taken: bytes) -> int:
+        # Not before: the engine, or the kernel, has its own work to do meanwhile.
+        from dockshell.relay import relay
+
+        return relay(
             session,
             terminal=command.terminal is not None,
             input=command.input,
             others=others(session) if others else None,
             first=taken,
+            detach_key=way.detach_key,
         )
+
+    return drive
+
+
+def _driven(session: Session, container: Container, way: Way, drive: Drive, taken: bytes = b"") -> tuple[int, int]:
+    """run() from where there is a session. taken: input that was read for another, which never began."""
+    if way.voice.loud and (lack := session.unkept()):
+        way.voice.say(lack)
+    try:
+        code = drive(session, taken)
+    except Left as left:
+        from dockshell.leaving import leave
+
+        leave(session, left.rest)
+        session = Ended()
+        way.voice.say(f"left: what runs goes on in {printable(container.name)}, until it ends by itself")
+        return 0, 0
     except Undeliverable as signal:
         way.voice.tell(f"signal {signal.number}: {signal}; so dockshell ends by it itself")
         return 128 + signal.number, signal.number

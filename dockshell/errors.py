@@ -12,8 +12,10 @@
     ├── HostKeyError               125  the sshd that answered isn't the container's
     ├── LoginError                 125  the sshd took none of our keys
     ├── SessionLost                125  the connection broke under a running session
+    ├── TimedOut                   125  the library was to wait no longer
     ├── CannotExecute              126  found inside, but it can't be executed
-    └── CommandNotFound            127  not found inside
+    ├── CommandNotFound            127  not found inside
+    └── Failed                       *  the command's own exit code, where the library was asked for success
 
 Messages are one sentence and end with what to do. Text from a container passes through `printable()` first.
 """
@@ -89,6 +91,15 @@ class SessionLost(DockshellError):
     pass
 
 
+class TimedOut(DockshellError):
+    """stdout, stderr: what the command had written by then."""
+
+    def __init__(self, message: str, stdout: bytes, stderr: bytes) -> None:
+        super().__init__(message)
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 class CannotExecute(DockshellError):
     exit_code = 126
 
@@ -98,3 +109,11 @@ class CommandNotFound(DockshellError):
 
     exit_code = 127
     taken: bytes | None = b""
+
+
+class Failed(DockshellError):
+    """Raised by Result.check() alone. exit_code is the command's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -10,7 +10,7 @@ from dockshell.errors import CommandNotFound, SessionLost
 from dockshell.linux import terminals
 from dockshell.linux.descriptors import widened
 from dockshell.linux.signals import FORWARDED, release, signal
-from dockshell.session import Undeliverable
+from dockshell.session import Left, Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dockshell.session import Session
 
-__all__ = ["relay"]
+__all__ = ["Alarm", "relay", "write_some"]
 
 _CHUNK = 1 << 18
 _MUCH = 1 << 16  # what a pipe holds as it is made: with as much at once, there is more to come
@@ -35,14 +35,17 @@ def relay(
     input: bool,
     others: Mapping[int, Callable[[], None]] | None = None,
     first: bytes = b"",
+    detach_key: bytes = b"",
 ) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
     terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
     stdin is read at all. others: descriptors to listen to besides, with what to call when they can be read; what those
-    calls raise comes up from here. first: input that was read already. Raises Undeliverable, SessionLost and what else
-    Session.receive() may raise."""
+    calls raise comes up from here. first: input that was read already. detach_key: what has to be typed at a terminal
+    to leave the command to itself, the last byte of which doesn't reach it; empty for nothing. Raises Left where that
+    was typed, Undeliverable, SessionLost and what else Session.receive() may raise."""
     driver = _Relay(session, terminal, input, others or {}, first)
+    driver.detach_key = detach_key if terminal else b""
     try:
         return driver.run()
     except CommandNotFound as missing:
@@ -50,7 +53,7 @@ def relay(
         raise
 
 
-class _Alarm:
+class Alarm:
     """A descriptor that polls readable when a signal has come. Python's handlers run between two steps of the program,
     so without it one that comes just before poll() begins to wait would go unheard until something else happens."""
 
@@ -77,6 +80,8 @@ class _Relay:
         self, session: Session, terminal: bool, input: bool, others: Mapping[int, Callable[[], None]], first: bytes
     ) -> None:
         self.taken: bytes | None = first
+        self.detach_key = b""
+        self._typed = b""  # as far as it may be the beginning of that
         self._session = session
         self._others = others
         self._terminal = terminal
@@ -90,7 +95,7 @@ class _Relay:
         # From here on it may take long. What there is by now stays, and needn't be looked through.
         gc.freeze()
         gc.enable()
-        self._alarm = _Alarm()
+        self._alarm = Alarm()
         restore = self._listen()
         try:
             release()
@@ -140,6 +145,8 @@ class _Relay:
         except OSError:
             self._pending = b""  # a terminal that went away gives EIO, a closed stdin EBADF
         if self._pending:
+            if self.detach_key:
+                self._look_for_leave()
             if self.taken is not None:
                 self.taken = self.taken + self._pending if len(self.taken) < _MOST_TAKEN else None
             self._widen(0, self._pending)
@@ -149,6 +156,14 @@ class _Relay:
             if self._terminal and os.isatty(0):
                 raise SessionLost("the terminal went away")
             self._session.end_input()
+
+    def _look_for_leave(self) -> None:
+        """Nothing is held back for it: of several keys all but the last are the command's as well."""
+        typed = self._typed + self._pending
+        before, found, _ = typed.partition(self.detach_key)
+        if found:
+            raise Left((before + found[:-1])[len(self._typed) :])
+        self._typed = typed[len(typed) - len(self.detach_key) + 1 :]
 
     def _widen(self, descriptor: int, data: bytes) -> None:
         if len(data) >= _MUCH and descriptor not in self._wide:
@@ -163,7 +178,7 @@ class _Relay:
         self._widen(stream, data)
         try:
             while data:
-                data = data[_write_some(stream, data) :]
+                data = data[write_some(stream, data) :]
         except BrokenPipeError:
             # Whoever read our output left. A local command would now get SIGPIPE at its next write; so does this one.
             self._closed.add(stream)
@@ -192,7 +207,7 @@ class _Relay:
         return [(n, signal.signal(n, handler)) for n, handler in wanted if signal.getsignal(n) is not signal.SIG_IGN]
 
 
-def _write_some(stream: int, data: bytes) -> int:
+def write_some(stream: int, data: bytes) -> int:
     """Writes to our own stdout or stderr, which somebody else may have made non-blocking."""
     try:
         return os.write(stream, data)

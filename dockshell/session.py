@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Ended", "Session", "Undeliverable"]
+__all__ = ["Ended", "Left", "Session", "Undeliverable"]
 
 
 class Undeliverable(Exception):
@@ -20,6 +20,14 @@ class Undeliverable(Exception):
     def __init__(self, number: int, why: str) -> None:
         super().__init__(why)
         self.number = number
+
+
+class Left(Exception):
+    """The detach key was typed. rest: what was typed before it and isn't with the command yet."""
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__("the detach key was typed")
+        self.rest = rest
 
 
 class Session(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from stat import S_ISCHR
 
-from dockshell import entering
+from dockshell import config, entering
 from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
 from dockshell.errors import UsageError, printable
-from dockshell.model import Command
+from dockshell.model import Command, replace
 from dockshell.routes import Login
 
 TYPE_CHECKING = False
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from dockshell.model import Size, Target
     from dockshell.options import Arguments
+    from dockshell.recording import Recording
+    from dockshell.resolve import Place
     from dockshell.ssh.forwards import Forward
 
 __all__ = ["command", "enter", "way"]
@@ -67,17 +69,20 @@ def way(arguments: Arguments) -> Way:
         verb=arguments.verb,
         login=Login(arguments.text("key"), int(port or 0), forwards, agent, spoken),
         voice=spoken,
+        config=config.load(),
+        recording=_recording(arguments),
     )
 
 
-def enter(arguments: Arguments, target: Target, command: Command) -> int:
+def enter(arguments: Arguments, target: Target, command: Command, at: Place | None = None) -> int:
     """Runs the command in the container that the target names, or a stand-in for it, or while it is not paused, as the
-    options say → the exit code. Raises DockshellError."""
+    options say → the exit code. at: where it is, if not where they say. Raises DockshellError."""
     stopped, keep, unpause = (bool(arguments.on(name)) for name in ("stopped", "keep", "unpause"))
     if keep and not stopped:
         raise UsageError("--keep is about what is changed in a stand-in: it takes --stopped")
+    taken = replace(way(arguments), place=at) if at else way(arguments)
     if not stopped and not unpause:
-        return entering.enter(target, command, way(arguments))
+        return entering.enter(target, command, taken)
     if stopped and unpause:
         raise UsageError("--stopped leaves the container as it is, paused or not: leave out --unpause")
     if command.detach:
@@ -85,22 +90,35 @@ def enter(arguments: Arguments, target: Target, command: Command) -> int:
     if unpause:
         from dockshell.standin.paused import enter_paused
 
-        return enter_paused(target, command, way(arguments))
+        return enter_paused(target, command, taken)
     if command.environment_from == "init":
         raise UsageError("--env-from init takes what process 1 was started with, and with --stopped there is none")
     from dockshell.standin.stopped import enter_stopped
 
-    return enter_stopped(target, command, way(arguments), keep)
+    return enter_stopped(target, command, taken, keep)
 
 
 def _via(arguments: Arguments) -> str:
     """Who asks for tools gets them, also where there is a shell inside."""
     said = arguments.text("via")
     if not arguments.text("tools") or said == "toolbox":
-        return said or "auto"
+        return said
     if said not in ("", "auto"):
         raise UsageError(f"--tools is for the way in that brings them: leave out --via {printable(said)}")
     return "toolbox"
+
+
+def _recording(arguments: Arguments) -> Recording | None:
+    path, input = arguments.text("record"), bool(arguments.on("record_input"))
+    if not path and not input:
+        return None
+    if not path:
+        raise UsageError("--record-input is about a recording: it takes --record FILE")
+    if arguments.on("detach"):
+        raise UsageError("-d leaves the command to itself, and there is nothing to record: leave out one of them")
+    from dockshell.recording import Recording
+
+    return Recording(path, input)
 
 
 def _capabilities(arguments: Arguments) -> int:

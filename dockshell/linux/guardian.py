@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Duty", "Guardian"]
+__all__ = ["Duty", "Guardian", "reap"]
 
 _FAREWELL = b"\0"
+_dismissed: list[int] = []  # processes that end by now, or have ended
 
 
 class Duty(Protocol):
@@ -62,18 +63,27 @@ class Guardian:
 
     def dismiss(self) -> None:
         """There is nothing left to guard, and its process ends by itself. Who goes on living waits for that by
-        close()."""
+        close() or reap()."""
         try:
             self.control.send(_FAREWELL)
         except OSError:
             pass
         self.control.close()
+        _dismissed.append(self._pid)
 
     def close(self) -> None:
         """Returns when the guardian is gone; without dismiss() before, that is after its last duty, as if we had
         died."""
         self.control.close()
+        if self._pid in _dismissed:
+            _dismissed.remove(self._pid)
         os.waitpid(self._pid, 0)
+
+
+def reap() -> None:
+    """Waits for those that were dismissed, which end at once, lest they stay as zombies of a process that goes on."""
+    while _dismissed:
+        os.waitpid(_dismissed.pop(), 0)
 
 
 def _stand_by(control: socket, keep: Iterable[int]) -> None:

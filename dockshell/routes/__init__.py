@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["ORDERS", "ROUTES", "Refusal", "Route", "choose"]
+__all__ = ["ORDERS", "ROUTES", "UNSEEN", "Refusal", "Route", "choose", "order"]
 
 # Each is imported only when it is asked: paramiko's import alone takes longer than a whole nsenter session.
 ROUTES = {
@@ -29,6 +29,9 @@ ROUTES = {
 # An sshd that takes our key gives the fullest login; a command is not a login. The toolbox is also taken where another
 # route finds, once it is taken, that there is nothing inside (entering.py).
 ORDERS = {"shell": ("ssh", "nsenter", "exec", "toolbox"), "exec": ("nsenter", "exec", "toolbox")}
+
+# In a refusal's place: nobody has looked (glances.py).
+UNSEEN = "not looked at"
 
 _FORWARDING = "forwarding is for ssh: take --via ssh, or `ssh` itself through `dockshell ssh-config`"
 _CAPABILITIES = "it gives no single capability: use sudo, or --privileged where the engine allows it"
@@ -69,16 +72,26 @@ class Login:
         self.voice = voice or Voice()
 
 
+def order(via: str, verb: str, said: str = "--via") -> tuple[str, ...]:
+    """The routes to try: empty or `auto`: the verb's own (ORDERS); else those that it names, with commas between. said:
+    who says so, for the UsageError that this raises for a word that is no route."""
+    if via in ("", "auto"):
+        return ORDERS[verb]
+    names = tuple(via.split(","))
+    for name in names:
+        if name not in ROUTES:
+            raise UsageError(f"{said} takes auto, or of {', '.join(ROUTES)} those to try; not {name!r}")
+    return names
+
+
 def choose(
     via: str, verb: str, login: Login, container: Container, command: Command, tell: Callable[[str], None]
 ) -> tuple[str, Route]:
-    """The first route that doesn't refuse, with its name. via: `auto` or a route's name; verb: whose order `auto`
-    follows (ORDERS). tell gets a line for each refusal and for the choice (what -v shows). Raises NoRoute, holding
-    every refusal."""
-    if via not in ("auto", *ROUTES):
-        raise UsageError(f"--via takes auto, {', '.join(ROUTES)}; not {via!r}")
+    """The first route of order() that doesn't refuse, with its name; a single one that was named is asked for. tell
+    gets a line for each refusal and for the choice (what -v shows). Raises NoRoute, holding every refusal."""
     refusals = []
-    for name in ORDERS[verb] if via == "auto" else (via,):
+    names = order(via, verb)
+    for name in names:
         route: Route = __import__(ROUTES[name], fromlist=("route",)).route(login)
         forwards = bool(login.forwards or login.agent) and name != "ssh"
         reason = (
@@ -86,7 +99,7 @@ def choose(
             if forwards
             else _CAPABILITIES
             if command.capabilities and name in ("ssh", "exec")
-            else route.refuses(container, command, asked=via != "auto")
+            else route.refuses(container, command, asked=names == (via,))
         )
         if reason is None:
             tell(f"{name}: taken")

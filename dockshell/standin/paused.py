@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dockshell.engines import containers
-from dockshell.entering import run
+from dockshell.entering import enter, run, suited
 from dockshell.errors import EngineError, NotFound, printable
-from dockshell.model import Target
-from dockshell.resolve import resolve, resolve_running
+from dockshell.model import Target, replace
+from dockshell.resolve import resolve
 from dockshell.standin.deputy import Deputy
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def enter_paused(target: Target, command: Command, way: Way) -> int:
     container = resolve(target, way.place, way.voice)
     api = container.engine.api
     if container.state != "paused" or api is None:
-        return run(resolve_running(target, way.place, way.voice), command, way)[0]
+        return enter(target, command, way)
     with Deputy(_Pause(api, container.id)) as deputy:
         name = printable(container.name)
         deputy.do(_GO_ON, lambda: way.voice.say(f"waiting for {container.engine.name} to let {name} go on ..."))
@@ -34,7 +34,8 @@ def enter_paused(target: Target, command: Command, way: Way) -> int:
         found = container.engine.find(Target("name", container.id))  # its state is another now
         if not found:
             raise NotFound(f"{name} was removed just now: see `{container.engine.name} ps -a`")
-        return run(found[0], command, way)[0]
+        command, way = suited(found[0], command, way)
+        return run(found[0], command, replace(way, detach_key=b""))[0]  # it is paused when we go
 
 
 class _Pause:

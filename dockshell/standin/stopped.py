@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from dockshell.entering import run
+from dockshell.entering import run, suited
 from dockshell.errors import EngineError, NotFound, printable
 from dockshell.model import Target, replace
 from dockshell.resolve import resolve_stopped
@@ -42,7 +42,8 @@ def enter_stopped(target: Target, command: Command, way: Way, keep: bool) -> int
         way.voice.tell(f"stand-in: {found[0].short} for {name}")
         try:
             like = replace(found[0], name=container.name, hostname=container.hostname, umask=container.umask)
-            return run(like, command, way)[0]
+            command, way = suited(container, command, way)
+            return run(like, command, replace(way, detach_key=b""))[0]  # the stand-in goes when we do
         finally:
             if keep:
                 _tell_kept(deputy.do(KEEP, lambda: way.voice.say(f"making {image} ...")), container, way)

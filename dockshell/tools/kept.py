@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from dockshell import config
 from dockshell.errors import NotFound, UsageError, printable
 from dockshell.tools.busybox import NoTools
 
@@ -72,7 +73,4 @@ def _write(kept: dict[str, str]) -> None:
 
 
 def _path() -> str:
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    if not base.startswith("/"):  # a relative one doesn't count: XDG Base Directory Specification
-        base = os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(base, "dockshell", "tools")
+    return os.path.join(config.directory(), "tools")

@@ -1,0 +1,64 @@
+"""`dockshell config`: what is configured, and where each value came from."""
+
+from __future__ import annotations
+
+from dockshell import config
+from dockshell.commands.looking import place, voice
+from dockshell.config.file import EVERYWHERE, SETTINGS
+from dockshell.errors import printable
+from dockshell.output import tables
+from dockshell.resolve import resolve
+from dockshell.target import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.config.file import Config
+    from dockshell.options import Arguments
+
+__all__ = ["run"]
+
+_COLUMNS = (
+    tables.Column("setting"),
+    tables.Column("value", gives=2),
+    tables.Column("for", gives=3),
+    tables.Column("from", gives=1),
+)
+_BUILT_IN = "built in"
+_EVERY = "every container"
+
+
+def run(arguments: Arguments) -> int:
+    """Prints what holds: for TARGET; without one every setting at all, with the sections that change it. Raises
+    UsageError for a file that makes no sense, and what resolve() does."""
+    container = resolve(parse(arguments.words[0]), place(arguments), voice(arguments)) if arguments.words else None
+    found = config.load()
+    if found is None:
+        voice(arguments).say(f"there is no {printable(config.path())}: what is built in holds")
+    rows = []
+    held = found.settings(container) if found else {}
+    for name, setting in SETTINGS.items():
+        if found and name in held:
+            value, section = held[name]
+            rows.append([name, _spoken(value), _whom(section.kind, section.glob), found.origin(section, name)])
+        else:
+            rows.append([name, setting.absent, _EVERY, _BUILT_IN])
+        if found and container is None:
+            rows += _exceptions(found, name)
+    tables.table(_COLUMNS, rows)
+    return 0
+
+
+def _exceptions(found: Config, name: str) -> list[list[str]]:
+    return [
+        [name, _spoken(section.values[name]), _whom(section.kind, section.glob), found.origin(section, name)]
+        for section in found.sections
+        if section.kind != EVERYWHERE and name in section.values
+    ]
+
+
+def _spoken(value: str | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
+
+
+def _whom(kind: str, glob: str) -> str:
+    return f"{kind} {glob}" if kind else _EVERY
