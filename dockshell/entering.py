@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dockshell.config.file import Config
+    from dockshell.config.held import Config
     from dockshell.model import Command, Container, Target
     from dockshell.recording import Recording
     from dockshell.session import Session
@@ -103,9 +103,9 @@ def run(
             raise
         from dockshell.routes.toolbox import instead
 
+        session = recorded(instead(missing, container, command, way.login))
         if way.took:
             way.took("toolbox")
-        session = recorded(instead(missing, container, command, way.login))
         return _driven(session, container, way, drive, taken)
 
 

@@ -13,7 +13,7 @@ from dockshell.routes import order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dockshell.config.file import Config
+    from dockshell.config.held import Config
     from dockshell.entering import Way
     from dockshell.model import Command, Container
 

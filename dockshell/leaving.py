@@ -18,10 +18,17 @@ def leave(session: Session, rest: bytes) -> None:
     would hang up if nobody held it, and it would stand still if nobody read it. rest: input that it is still to get.
     For us the session is over; it must not be closed, which would end the command. No thread may be part of it, for a
     fork takes none along."""
+    ours, theirs = os.pipe()
     if os.fork():
+        # A terminal hangs up on all that belong to it when its session's leader ends, which we may be.
+        os.close(theirs)
+        os.read(ours, 1)
+        os.close(ours)
         return
     try:
         os.setsid()
+        os.close(ours)
+        os.close(theirs)
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dockshell import config
 from dockshell.commands.looking import place, voice
-from dockshell.config.file import EVERYWHERE, SETTINGS
+from dockshell.config.file import SETTINGS
+from dockshell.config.held import EVERYWHERE
 from dockshell.errors import printable
 from dockshell.output import tables
 from dockshell.resolve import resolve
@@ -12,7 +13,7 @@ from dockshell.target import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dockshell.config.file import Config
+    from dockshell.config.held import Config
     from dockshell.options import Arguments
 
 __all__ = ["run"]

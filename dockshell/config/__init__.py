@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 
+from dockshell import __version__
+from dockshell.engines.cache import recall, remember
+from dockshell.engines.json import decode, encode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dockshell.config.file import Config
+    from dockshell.config.held import Config
 
 __all__ = ["directory", "load", "path"]
+
+_KEPT = "config"  # the name under which the cache has it
 
 
 def directory() -> str:
@@ -25,12 +31,24 @@ def path() -> str:
 
 
 def load() -> Config | None:
-    """What is configured; None where there is no file, which is what the hot path finds out without an import more.
+    """What is configured; None where there is no file. What it said is kept until it changes.
 
     Raises UsageError where the file can't be read or holds what makes no sense, with the line."""
     name = path()
-    if not os.path.lexists(name):
+    try:
+        facts = os.stat(name)
+    except FileNotFoundError:
         return None
+    except OSError:
+        facts = None
+    from dockshell.config.held import Config, Section
+
+    stamp = f"{name} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {__version__}" if facts else "\n"
+    kept = recall(_KEPT, stamp)
+    if kept is not None:
+        return Config(name, [Section(*each) for each in decode(kept)])
     from dockshell.config.file import read
 
-    return read(name)
+    sections = read(name)
+    remember(_KEPT, stamp, encode([[each.kind, each.glob, dict(each.values)] for each in sections]))
+    return Config(name, sections)

@@ -13,10 +13,9 @@ sections of a kind that both fit, the later one. What is said on the command lin
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from fnmatch import fnmatchcase
 
+from dockshell.config.held import EVERYWHERE, Section
 from dockshell.config.keys import keys
 from dockshell.errors import UsageError, printable
 from dockshell.model import noun
@@ -26,12 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from dockshell.model import Container
-
-__all__ = ["EVERYWHERE", "SETTINGS", "Config", "Section", "Setting", "read"]
+__all__ = ["SETTINGS", "Setting", "line", "read"]
 
 KINDS = ("container", "image")  # of sections: by which of a container's facts they are found
-EVERYWHERE = ""  # the kind of what stands above all sections
 
 
 @noun(frozen=True)
@@ -58,71 +54,32 @@ SETTINGS: Mapping[str, Setting] = {
 _SPOKEN = {str: "a text in quotes", list: "a list of texts", bool: "true or false"}
 
 
-@noun(frozen=True)
-class Section:
-    """kind: `container`, `image` or EVERYWHERE; glob: which of them; values: by the names of settings, lists as words
-    with commas between."""
-
-    kind: str
-    glob: str
-    values: Mapping[str, str | bool]
-
-    def fits(self, container: Container | None) -> bool:
-        """Does it hold for that container? None: for any."""
-        if self.kind == EVERYWHERE:
-            return True
-        if container is None:
-            return False
-        return fnmatchcase(container.name if self.kind == "container" else container.image, self.glob)
-
-
-class Config:
-    """What a file says. sections: in the order in which each goes before those in front of it."""
-
-    def __init__(self, path: str, text: str, sections: list[Section]) -> None:
-        self.path = path
-        self.sections = sections
-        self._text = text
-
-    def settings(self, container: Container | None = None) -> dict[str, tuple[str | bool, Section]]:
-        """What holds for that container, or for any, by name, with the section that says so."""
-        held: dict[str, tuple[str | bool, Section]] = {}
-        for section in self.sections:
-            if section.fits(container):
-                held.update((name, (value, section)) for name, value in section.values.items())
-        return held
-
-    def text(self, name: str, container: Container | None = None) -> str:
-        """A text; empty where nobody set it."""
-        value = self.settings(container).get(name, ("",))[0]
-        return value if isinstance(value, str) else ""
-
-    def on(self, name: str, container: Container | None = None) -> bool:
-        """A switch; False where nobody set it."""
-        return self.settings(container).get(name, (False,))[0] is True
-
-    def origin(self, section: Section, name: str) -> str:
-        """Where that section sets it: `PATH:LINE`."""
-        keys = (name,) if section.kind == EVERYWHERE else (section.kind, section.glob, name)
-        return f"{printable(self.path)}:{_line(self._text, keys)}"
-
-
-def read(path: str) -> Config:
-    """The file at that path. Raises UsageError, which names the line."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{printable(path)} can't be read: {why}") from None
+def read(path: str) -> list[Section]:
+    """The file at that path, its sections in the order in which each goes before those in front of it. Raises
+    UsageError, which names the line."""
+    text = _text(path)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{printable(path)} is no TOML: {printable(str(error))}") from None
     try:
-        return Config(path, text, list(_sections(table)))
+        return list(_sections(table))
     except _Wrong as wrong:
         raise UsageError(f"{printable(path)}, line {_line(text, wrong.keys)}: {wrong}") from None
+
+
+def line(path: str, keys: tuple[str, ...]) -> int:
+    """The number of the line in that file that sets it. keys: where in the table. Raises UsageError."""
+    return _line(_text(path), keys)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{printable(path)} can't be read: {why}") from None
 
 
 class _Wrong(Exception):
@@ -153,6 +110,8 @@ def _value(name: str, value: Any, within: tuple[str, ...]) -> str | bool:
     keys_to_it = (*within, name)
     setting = SETTINGS.get(name)
     if setting is None:
+        import difflib
+
         near = difflib.get_close_matches(name, (*SETTINGS, *KINDS), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SETTINGS)}"
         raise _Wrong(keys_to_it, f"no setting is called {printable(name)}: {hint}")
@@ -169,7 +128,7 @@ def _value(name: str, value: Any, within: tuple[str, ...]) -> str | bool:
 
 
 def _line(text: str, keys: tuple[str, ...]) -> int:
-    """The number of the line that sets it. tomllib doesn't tell, so it is asked of ever more lines until it knows."""
+    """tomllib doesn't tell, so it is asked of ever more lines until it knows."""
     lines = text.splitlines(keepends=True)
     whole = 0  # so many lines are TOML, and don't hold it
     for count in range(1, len(lines) + 1):

@@ -1,5 +1,5 @@
-"""What an engine told of its containers that takes long to ask again: a file for each container in a directory of the
-person's own, $XDG_CACHE_HOME/dockshell (else ~/.cache/dockshell).
+"""What takes long to find out again: what an engine told of its containers, a file for each, and what the config file
+says, in a directory of the person's own, $XDG_CACHE_HOME/dockshell (else ~/.cache/dockshell).
 
 Nothing depends on it. Whatever is wrong with the directory or a file (missing, cut, somebody else's, a full disk), it
 is as if nothing had been kept."""
@@ -16,15 +16,16 @@ _LARGEST = 64 << 10  # bytes of content
 _HEX = frozenset("0123456789abcdef")
 
 
-def recall(container: str, key: str) -> bytes | None:
-    """What was remembered of that container under that very key; None for nothing. container: its id."""
+def recall(subject: str, key: str) -> bytes | None:
+    """What was remembered of that subject under that very key; None for nothing. subject: a container's id, or
+    `config`."""
     head = os.fsencode(key)
     try:
         directory = _directory()
         try:
             # No link, and nothing that an open would wait for.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(_name(container), flags, dir_fd=directory)
+            descriptor = os.open(_name(subject), flags, dir_fd=directory)
         finally:
             os.close(directory)
         try:
@@ -40,12 +41,12 @@ def recall(container: str, key: str) -> bytes | None:
     return content if first == b"%s %d" % (head, len(content)) else None
 
 
-def remember(container: str, key: str, content: bytes) -> None:
-    """Keeps that content for recall() until something else is kept of the container, or many others are."""
+def remember(subject: str, key: str, content: bytes) -> None:
+    """Keeps that content for recall() until something else is kept of the subject, or many others are."""
     if len(content) > _LARGEST or "\n" in key:
         return
     try:
-        name = _name(container)
+        name = _name(subject)
         _make_directory()
         directory = _directory()
     except (OSError, ValueError):
@@ -109,8 +110,8 @@ def _path() -> str:
     return os.path.join(base, "dockshell")
 
 
-def _name(container: str) -> str:
+def _name(subject: str) -> str:
     """A file's name. Raises ValueError for what is no id: it comes from an engine."""
-    if len(container) != 64 or not _HEX.issuperset(container):
+    if subject != "config" and (len(subject) != 64 or not _HEX.issuperset(subject)):
         raise ValueError
-    return container
+    return subject

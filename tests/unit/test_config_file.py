@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dockshell import config
 from dockshell.config.file import SETTINGS, read
+from dockshell.config.held import Config
 from dockshell.config.keys import keys
 from dockshell.engines.kernel import KernelEngine
 from dockshell.errors import UsageError
@@ -29,6 +30,9 @@ shell = "zsh"
 [container.web-1]
 user = "root"
 shell = "ash"
+
+[container."api[0-9]"]
+shell = "bash"
 
 [image."debian:*"]
 user = "nobody"
@@ -54,18 +58,20 @@ def _written(tmp_path: Path, text: str) -> str:
         ("web-2", "debian:12", {"user": "nobody", "via": "exec,nsenter", "tools": "net", "shell": "zsh"}),
         ("web-1", "debian:12", {"user": "root", "via": "exec,nsenter", "tools": "net", "shell": "ash"}),
         ("Web-1", "", {"user": "app", "via": "exec,nsenter"}),
+        ("api7", "", {"user": "app", "via": "exec,nsenter", "shell": "bash"}),
+        ("apix", "", {"user": "app", "via": "exec,nsenter"}),
     ],
 )
 def test_the_most_particular_value_holds(tmp_path: Path, name: str, image: str, held: dict[str, str]) -> None:
     """A container's section goes before an image's, that before the top; of two that fit, the later one."""
-    found = read(_written(tmp_path, _FILE)).settings(_container(name, image))
+    found = Config("", read(_written(tmp_path, _FILE))).settings(_container(name, image))
     assert {setting: value for setting, (value, _) in found.items()} == held
 
 
 def test_each_value_tells_its_line(tmp_path: Path) -> None:
     """Where it begins, also of a list of several lines."""
     path = _written(tmp_path, _FILE)
-    found = read(path)
+    found = Config(path, read(path))
     told = {name: found.origin(section, name) for name, (_, section) in found.settings(_container("web-1")).items()}
     assert told == {"user": f"{path}:12", "via": f"{path}:3", "shell": f"{path}:13"}
 
@@ -120,6 +126,25 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
         read(str(path))
     except UsageError as error:
         assert str(error).isprintable()
+
+
+def test_what_it_said_is_kept_until_it_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The second time it isn't parsed; a change of the file counts at once, and a broken cache not at all."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "dockshell").mkdir(0o700)
+    path = _written(tmp_path / "dockshell", _FILE)
+    first = config.load()
+    with monkeypatch.context() as patched:
+        patched.setattr("dockshell.config.file.read", None)
+        second = config.load()
+    assert first and second and first.sections == second.sections and len(first.sections) == 5
+    (tmp_path / "dockshell/config").write_text("nonsense")
+    third = config.load()
+    assert third and third.sections == first.sections
+    Path(path).write_text('user = "root"\n')
+    changed = config.load()
+    assert changed and changed.text("user") == "root"
 
 
 def test_a_relative_xdg_directory_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
