@@ -91,15 +91,16 @@ def test_config_tells_what_holds_and_why(docker: Peer, dockshell: Run, configure
     """A row for each setting with its file and line, or that it is built in; of one container only what holds there."""
     name = docker.run("busybox")
     path = configure(f'user = "app"\n[container."{name}"]\nuser = "www"\nrecord_input = true\n')
+    short = "~/.config/dockshell/config.toml"
     rows = [re.split(r"  +", line) for line in dockshell("config").stdout.decode().splitlines()]
     assert rows[0] == ["SETTING", "VALUE", "FOR", "FROM"]
-    assert ["user", "app", "every container", f"{path}:1"] in rows
-    assert ["user", "www", f"container {name}", f"{path}:3"] in rows
+    assert ["user", "app", "every container", f"{short}:1"] in rows
+    assert ["user", "www", f"container {name}", f"{short}:3"] in rows
     assert ["via", "auto", "every container", "built in"] in rows
     told = dockshell("config", name, engine=docker).stdout.decode()
     rows = [re.split(r"  +", line) for line in told.splitlines()]
-    assert [row for row in rows if row[0] == "user"] == [["user", "www", f"container {name}", f"{path}:3"]]
-    assert ["record_input", "yes", f"container {name}", f"{path}:4"] in rows
+    assert [row for row in rows if row[0] == "user"] == [["user", "www", f"container {name}", f"{short}:3"]]
+    assert ["record_input", "yes", f"container {name}", f"{short}:4"] in rows
     path.unlink()
     bare = dockshell("config")
     assert bare.returncode == 0 and b"there is no " in bare.stderr and b"built in" in bare.stdout

@@ -8,7 +8,7 @@ import os
 from dockshell.errors import DockshellError, printable
 from dockshell.ssh import own
 
-__all__ = ["ALIAS", "known_hosts", "private", "public"]
+__all__ = ["ALIAS", "known_hosts", "pinned", "private", "public"]
 
 ALIAS = "dockshell"  # the one name of every container (ssh_config(5), HostKeyAlias): it is the same server each time
 
@@ -16,22 +16,30 @@ ALIAS = "dockshell"  # the one name of every container (ssh_config(5), HostKeyAl
 def private() -> str:
     """The path of the private key, Ed25519 in OpenSSH's format with mode 0600. Made when first asked for. Raises
     DockshellError."""
-    return own.key_file("host_ed25519", "dockshell-bridge")
+    return own.key_file(own.HOST, "dockshell-bridge")
 
 
 def known_hosts() -> str:
     """The path of the known_hosts file (sshd(8)) beside it, which holds that key and no other under ALIAS. Written,
     whole or not at all, where it is missing or says anything else. Raises DockshellError."""
-    line = f"{ALIAS} {public()}\n".encode("ascii")
-    path = os.path.join(own.directory(), "known_hosts")
+    path = own.path("known_hosts")
     try:
-        if _content(path) != line:
-            _write(path, line)
+        if not pinned():
+            _write(path, _line())
     except OSError as error:
         raise DockshellError(
             f"{printable(path)} can't be written ({error.strerror}): see that its directory can be"
         ) from None
     return path
+
+
+def pinned() -> bool:
+    """Does that file hold that key? Raises DockshellError, OSError."""
+    return _content(own.path("known_hosts")) == _line()
+
+
+def _line() -> bytes:
+    return f"{ALIAS} {public()}\n".encode("ascii")
 
 
 def public() -> str:

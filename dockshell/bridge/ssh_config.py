@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Block", "block", "found", "installed", "made_for_it", "removed"]
+__all__ = ["Block", "block", "found", "installed", "made_for_it", "removed", "starts"]
 
 _BEGIN = "# dockshell: begin"
 _END = "# dockshell: end"
@@ -102,6 +102,19 @@ def found(content: bytes) -> Block | None:
         missing, there = (_END, _BEGIN) if begins and not ends else (_BEGIN, _END)
         raise DockshellError(f"{there!r} stands there without {missing!r} where it should be: put that in by hand")
     return Block(begins[0], ends[0], content[begins[0] : ends[0]])
+
+
+def starts(block: Block) -> tuple[list[str], list[str]]:
+    """The two parts of what a block's ProxyCommand was made of: the words that start dockshell, and those that say
+    where containers are looked for. Both are empty where it was changed beyond recognition."""
+    line = re.search(rb"^\s*ProxyCommand (.*)$", block.text, re.MULTILINE)
+    try:
+        words = shlex.split(line[1].decode().replace("%%", "%")) if line else []
+        words = words[: words.index("proxy")]
+    except ValueError:
+        return [], []
+    count = 4 if words[1:4] == ["-P", "-m", "dockshell"] else 1
+    return words[:count], words[count:]
 
 
 def installed(content: bytes | None, wanted: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from dockshell import config
 from dockshell.commands.looking import place, voice
 from dockshell.config.file import SETTINGS
@@ -13,16 +15,16 @@ from dockshell.target import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dockshell.config.held import Config
+    from dockshell.config.held import Config, Section
     from dockshell.options import Arguments
 
 __all__ = ["run"]
 
 _COLUMNS = (
     tables.Column("setting"),
-    tables.Column("value", gives=2),
-    tables.Column("for", gives=3),
-    tables.Column("from", gives=1),
+    tables.Column("value", gives=1),
+    tables.Column("for", gives=2),
+    tables.Column("from"),
 )
 _BUILT_IN = "built in"
 _EVERY = "every container"
@@ -40,7 +42,7 @@ def run(arguments: Arguments) -> int:
     for name, setting in SETTINGS.items():
         if found and name in held:
             value, section = held[name]
-            rows.append([name, _spoken(value), _whom(section.kind, section.glob), found.origin(section, name)])
+            rows.append([name, _spoken(value), _whom(section.kind, section.glob), _origin(found, section, name)])
         else:
             rows.append([name, setting.absent, _EVERY, _BUILT_IN])
         if found and container is None:
@@ -51,10 +53,17 @@ def run(arguments: Arguments) -> int:
 
 def _exceptions(found: Config, name: str) -> list[list[str]]:
     return [
-        [name, _spoken(section.values[name]), _whom(section.kind, section.glob), found.origin(section, name)]
+        [name, _spoken(section.values[name]), _whom(section.kind, section.glob), _origin(found, section, name)]
         for section in found.sections
         if section.kind != EVERYWHERE and name in section.values
     ]
+
+
+def _origin(found: Config, section: Section, name: str) -> str:
+    """A line's number is of no use if it is cut, and with `~` it rarely has to be."""
+    home = os.path.join(os.path.expanduser("~"), "")
+    origin = found.origin(section, name)
+    return f"~/{origin[len(home) :]}" if origin.startswith(home) else origin
 
 
 def _spoken(value: str | bool) -> str:

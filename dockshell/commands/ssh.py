@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import ipaddress
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from dockshell.commands.looking import place, voice
+from dockshell.commands.waiting import told_of
 from dockshell.engines.aside import aside
-from dockshell.errors import DockshellError, UsageError, UserError, printable
-from dockshell.identity import resolve
+from dockshell.errors import DockshellError, UsageError, printable
 from dockshell.resolve import resolve_running
 from dockshell.ssh import listening
-from dockshell.ssh.keys import INSECURE_BLOB, fingerprint
+from dockshell.ssh.exposure import from_elsewhere, insecure_key
+from dockshell.ssh.keys import fingerprint
 from dockshell.ssh.service import Facts, Service
 from dockshell.target import LATEST, parse
 
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dockshell.engines import Files
-    from dockshell.model import Container, Port
+    from dockshell.model import Container
     from dockshell.options import Arguments
     from dockshell.voice import Voice
 
@@ -32,9 +29,7 @@ __all__ = ["run"]
 _NOT_LISTENING = 3  # as systemctl status has it for what isn't running: LSB, exit codes of the status action
 _PATIENCE = 60.0  # seconds for one step inside; host keys take a few
 _LISTENS_WITHIN = 20.0  # seconds after the service was started
-_SILENCE = 2.0  # seconds after which somebody who waits is told for what
 _MUCH = 1 << 20  # bytes that a step may say
-_KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 
 
 def run(arguments: Arguments) -> int:
@@ -101,26 +96,12 @@ class _Sshd:
         if not found:
             yield "host key: none"
 
-    def takes_insecure_key(self) -> str:
-        """The file of root's in which the insecure key stands; empty for none."""
-        try:
-            home = resolve("root", self.files.read("/etc/passwd", 16 << 20) or b"", b"").home
-        except UserError:
-            home = "/root"
-        key = base64.b64encode(INSECURE_BLOB)
-        for name in _KEY_FILES:
-            path = f"{home.rstrip('/')}/{name}"
-            lines = (self.files.read(path) or b"").split(b"\n")
-            if any(key in line and not line.lstrip().startswith(b"#") for line in lines):
-                return path
-        return ""
-
     def _warn(self, facts: Facts, voice: Voice) -> None:
-        path = self.takes_insecure_key()
+        path = insecure_key(self.files)
         if not path:
             return
         remedy = f"take the line out of {printable(path)} inside"
-        exposed = [each for each in self.container.ports if each.inside in self.ports(facts) and _from_elsewhere(each)]
+        exposed = from_elsewhere(self.container.ports, self.ports(facts))
         if exposed:
             places = ", ".join(f"{printable(each.address) or '0.0.0.0'}:{each.outside}" for each in exposed)
             voice.say(
@@ -141,7 +122,7 @@ def _enable(sshd: _Sshd, voice: Voice) -> int:
         by = "" if facts.recorded else ", and not by dockshell, so `disable` will leave it on"
         voice.say(f"the sshd in {sshd.name} is on already{by}")
     else:
-        with _told_of(f"starting the sshd in {sshd.name}", voice):
+        with told_of(f"starting the sshd in {sshd.name}", voice):
             sshd.service.enable()
             facts = _listening(sshd)
         voice.say(f"the sshd in {sshd.name} is on: `dockshell ssh disable {sshd.name}` undoes it")
@@ -168,7 +149,7 @@ def _listening(sshd: _Sshd) -> Facts:
 def _disable(sshd: _Sshd, voice: Voice) -> int:
     facts = sshd.service.look()
     if facts.recorded:
-        with _told_of(f"stopping the sshd in {sshd.name}", voice):
+        with told_of(f"stopping the sshd in {sshd.name}", voice):
             sshd.service.disable()
         voice.say(f"the sshd in {sshd.name} is as it was before it was enabled")
     elif facts.listening:
@@ -183,7 +164,7 @@ def _status(sshd: _Sshd, voice: Voice) -> int:
     facts = sshd.service.look()
     print(f"service: {_described(facts)}")
     sshd.show(facts, voice)
-    print(f"insecure key: {'root takes it' if sshd.takes_insecure_key() else 'not taken by root'}")
+    print(f"insecure key: {'root takes it' if insecure_key(sshd.files) else 'not taken by root'}")
     return 0 if facts.listening else _NOT_LISTENING
 
 
@@ -193,23 +174,3 @@ _ACTIONS = {"enable": _enable, "disable": _disable, "status": _status}
 def _described(facts: Facts) -> str:
     words = {"run": f"up (pid {facts.pid})", "down": "down", "": "none that runit looks after"}[facts.state]
     return words + (", disabled" if facts.disabled else "") + (", enabled by dockshell" if facts.recorded else "")
-
-
-def _from_elsewhere(port: Port) -> bool:
-    """Is it published beyond loopback?"""
-    try:
-        return not ipaddress.ip_address(port.address or "0.0.0.0").is_loopback
-    except ValueError:
-        return True
-
-
-@contextlib.contextmanager
-def _told_of(what: str, voice: Voice) -> Iterator[None]:
-    """Says what is being done, where it takes longer than a moment."""
-    timer = threading.Timer(_SILENCE, lambda: voice.say(f"{what} ..."))
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()

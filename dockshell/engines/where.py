@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from dockshell.engines import Api, Engine
 
-__all__ = ["APIS", "OTHERS", "Address", "Tls", "api", "configuration", "engine", "engines", "named"]
+__all__ = [
+    "APIS",
+    "OTHERS",
+    "Address",
+    "Tls",
+    "api",
+    "configuration",
+    "defaults",
+    "engine",
+    "engines",
+    "in_context",
+    "named",
+]
 
 # What may stand before :// in an engine's address, and who speaks Docker's API over it: module and class.
 APIS = {
@@ -62,15 +74,13 @@ def engines(host: str = "", context: str = "", pinned: str = "", *, processes: b
     Raises EngineError where there is none to ask, or a named one can't be; UsageError for a host and a context
     together.
     """
-    if host and context:
-        raise UsageError("-H and --context both say where the engine is: give one of them")
     if pinned in OTHERS:
         yield _other(pinned)
         return
     place = named(host, context)
     passed: list[str] = []
     offered = False
-    for each in [place] if place else _defaults():
+    for each in [place] if place else defaults():
         found = engine(each)
         if pinned and not _is(found, pinned):
             passed.append(f"{found.address} is {found.name}")
@@ -148,27 +158,32 @@ def _check_socket(path: str, said: str) -> None:
 
 
 def named(host: str, context: str) -> Address | None:
-    """The place that somebody named; None where nobody did."""
+    """The place that somebody named; None where nobody did. Raises UsageError for a host and a context together,
+    EngineError for a context that can't be had."""
+    if host and context:
+        raise UsageError("-H and --context both say where the engine is: give one of them")
     if host:
         return _host(host, "-H")
     variable = os.environ.get("DOCKER_HOST", "")
     if context and context != "default":
-        return _context(context, "--context")
+        return in_context(context, "--context")
     if variable:
         return _host(variable, "DOCKER_HOST")
     if context:
         return None
     if chosen := os.environ.get("DOCKER_CONTEXT", ""):
-        return None if chosen == "default" else _context(chosen, "DOCKER_CONTEXT")
+        return None if chosen == "default" else in_context(chosen, "DOCKER_CONTEXT")
     if not os.path.exists(os.path.join(configuration(), "config.json")):
         return None
     from dockshell.engines import contexts
 
     chosen = contexts.current()
-    return _context(chosen, "the current context") if chosen else None
+    return in_context(chosen, "the current context") if chosen else None
 
 
-def _context(name: str, said: str) -> Address | None:
+def in_context(name: str, said: str) -> Address | None:
+    """The place of that context's engine, None where it leaves it to the defaults. said: who named the context. Raises
+    EngineError where there is no such context, or it is broken."""
     from dockshell.engines import contexts
 
     address, tls = contexts.endpoint(name, said)
@@ -198,7 +213,7 @@ def _spelled(address: str) -> str:
     return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
 
 
-def _defaults() -> list[Address]:
+def defaults() -> list[Address]:
     """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds',
     Podman's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"

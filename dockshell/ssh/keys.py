@@ -11,7 +11,7 @@ import os
 from dockshell.errors import DockshellError, UsageError, printable
 from dockshell.model import noun
 from dockshell.ssh import library
-from dockshell.ssh.own import kept, key_file
+from dockshell.ssh.own import CLIENT, kept, key_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _Q = int(
     16,
 )
 _HOME_FILE = "~/.baseimage_docker_insecure_key"
-_OWN = "id_ed25519"
 _LARGEST = 1 << 20
 
 
@@ -90,18 +89,18 @@ def standing(file: str, allowed: set[bytes]) -> Key | None:
 
 def own() -> Key:
     """Dockshell's own, made when it is first asked for. Raises DockshellError where it can't be had."""
-    path = key_file(_OWN, "dockshell")
+    path = key_file(CLIENT, "dockshell")
     content = _content(path)
     blob = _public_half(path, content) if content else None
     if not content or not blob or not blob.startswith(_string(b"ssh-ed25519")):
         raise DockshellError(f"the key {printable(path)} can't be read: remove it, and another is made")
-    return Key(blob, "dockshell's own key", lambda: _parsed(content, _OWN).load())
+    return Key(blob, "dockshell's own key", lambda: _parsed(content, CLIENT).load())
 
 
 def _kept() -> list[Key]:
     """Dockshell's own, if there is one already."""
     try:
-        return [own()] if kept(_OWN) else []
+        return [own()] if kept(CLIENT) else []
     except DockshellError:
         return []
 

@@ -7,7 +7,11 @@ from stat import S_IMODE
 
 from dockshell.errors import DockshellError, printable
 
-__all__ = ["directory", "kept", "key_file"]
+__all__ = ["CLIENT", "HOST", "directory", "kept", "key_file", "path"]
+
+# The keys there are: to log in with, and the bridge's own host key.
+CLIENT = "id_ed25519"
+HOST = "host_ed25519"
 
 
 def _directory() -> str:
@@ -17,9 +21,14 @@ def _directory() -> str:
     return os.path.join(base, "dockshell")
 
 
+def path(name: str) -> str:
+    """Where the key of that name is, or will be."""
+    return os.path.join(_directory(), name)
+
+
 def kept(name: str) -> bool:
     """Has the key of that name been made already?"""
-    return os.path.exists(os.path.join(_directory(), name))
+    return os.path.exists(path(name))
 
 
 def directory() -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # argv → exit code, stdout, stderr: of what is run inside as root.
     Inside = Callable[[Sequence[str]], tuple[int, bytes, bytes]]
 
-__all__ = ["Facts", "Service"]
+__all__ = ["Facts", "Service", "switched_on"]
 
 _SERVICE = "/etc/service/sshd"
 _RECORD = "/etc/dockshell.sshd"
@@ -128,6 +128,11 @@ class Facts:
     disabled: bool = False
     recorded: bool = False
     listening: tuple[tuple[int, str], ...] = ()
+
+
+def switched_on(files: Files) -> bool:
+    """Was the sshd of the container with these files switched on by us?"""
+    return files.directory(_RECORD)
 
 
 class Service:
