@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
@@ -21,6 +21,7 @@ from dockshell.options import VERBS
 from tests.conftest import COMMAND
 from tests.impostor import Impostor, listed
 from tests.world import Peer, World
+from tests.world.person import let_in, person
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -55,22 +56,25 @@ _PREPARE = {
     "zsh": """PS1=; setopt no_prompt_sp no_beep; zle -C all-matches complete-word _generic
     zstyle ':completion:all-matches:*' completer _all_matches _complete
     zstyle ':completion:all-matches:*' insert yes; bindkey '^T' all-matches\n""",
+    "fish": "function fish_prompt; end; set fish_greeting\n",
 }
-_SHOW = """for f in dockshell dsh docker-bash docker-ssh; do
+_SHOW = """for f in dockshell dsh docker-bash docker-ssh sudo; do
     eval "function $f { printf '<'; printf '[%s]' \\"\\$@\\"; echo '>'; }"; done; echo RE''ADY\n"""
+_SHOW_FISH = """for f in dockshell dsh docker-bash docker-ssh sudo
+    eval "function $f; printf '<'; printf '[%s]' \\$argv; echo '>'; end"; end; echo RE''ADY\n"""
 
 
 class Shell:
-    """One of the three, with a home of its own whose startup file evaluates `dockshell init`, twice."""
+    """One of the three, with a home of its own. startup: its startup file, which evaluates `dockshell init`, twice."""
 
     def __init__(self, name: str, home: Path, env: dict[str, str]) -> None:
         self.name, self.home, self.env = name, home, env
         self._terminal: pexpect.spawn[str] | None = None
         self._children: list[pexpect.spawn[str]] = []
-        startup = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}[name]
+        self.startup = home / {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}[name]
         init = "dockshell init fish | source" if name == "fish" else f'eval "$(dockshell init {name})"'
-        (home / startup).parent.mkdir(parents=True, exist_ok=True)
-        (home / startup).write_text(f"{init}\n{init}\n")
+        self.startup.parent.mkdir(parents=True, exist_ok=True)
+        self.startup.write_text(f"{init}\n{init}\n")
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Runs a line after the startup file, with no terminal."""
@@ -84,7 +88,7 @@ class Shell:
     def completed(self, line: str) -> list[str]:
         """The words of the line after TAB, without the first."""
         if self.name != "fish":
-            return self._typed(line, "\t")
+            return self.typed(line, "\t")
         found = self.offered(line)
         words = shlex.split(line + ("''" if line.endswith(" ") else ""))
         return [*words[1:-1], found[0] if len(found) == 1 else words[-1]]
@@ -92,13 +96,14 @@ class Shell:
     def offered(self, line: str) -> list[str]:
         """All candidates for the last word of the line, which is empty, in order."""
         if self.name != "fish":
-            return self._typed(line, "\x14")[len(shlex.split(line)) - 1 :]
+            return self.typed(line, "\x14")[len(shlex.split(line)) - 1 :]
         done = self.run(f"complete -C {shlex.quote(line)}")
         assert done.stderr == ""
         return [each.partition("\t")[0] for each in done.stdout.splitlines()]
 
-    def _typed(self, line: str, key: str) -> list[str]:
-        """Types the line, the key and return at a terminal; a function in the program's place shows its words."""
+    def typed(self, line: str, key: str = "\t") -> list[str]:
+        """Types the line, the key and return at a terminal → the words, which a function in the program's place
+        shows."""
         if self._terminal is None:
             self._terminal = self._started()
         self._terminal.send(f"{line}{key}\r")
@@ -107,14 +112,14 @@ class Shell:
 
     def _started(self) -> pexpect.spawn[str]:
         child = self.spawn()
-        (self.home / "prepare").write_text(_PREPARE[self.name] + _SHOW)
+        (self.home / "prepare").write_text(_PREPARE[self.name] + (_SHOW_FISH if self.name == "fish" else _SHOW))
         child.send(". ~/prepare\r")
         child.expect("READY\r\n")
         return child
 
     def spawn(self) -> pexpect.spawn[str]:
         """The shell at a terminal, after its startup file."""
-        words = {"bash": ["--noprofile", "-i"], "zsh": ["-d", "-i"]}[self.name]
+        words = {"bash": ["--noprofile", "-i"], "zsh": ["-d", "-i"], "fish": ["-i"]}[self.name]
         child = pexpect.spawn(
             self.name, words, env=self.env, cwd=str(self.home), timeout=20, encoding="utf-8", dimensions=(50, 400)
         )
@@ -169,6 +174,13 @@ _COMPLETED = {
     "dockshell pid label:ap": ["pid", "label:app=x=y"],
     "dockshell exec @l": ["exec", "@latest"],
     "dockshell docker://web-n": ["docker://web-new"],
+    "dockshell exec api,web-n": ["exec", "api,web-new"],
+    "dockshell exec api,db:": ["exec", "api,db:2"],
+    "dockshell ls --filter sta": ["ls", "--filter", "status="],
+    "dockshell ls --filter status=pau": ["ls", "--filter", "status=paused"],
+    "dockshell ls -f name=web-n": ["ls", "-f", "name=web-new"],
+    "dockshell ls --format=j": ["ls", "--format=json"],
+    "dockshell exec --label app=": ["exec", "--label", "app=x=y"],
     "dockshell docker://@l": ["docker://@latest"],
     "dockshell podman:": ["podman://"],
     "dockshell --vi": ["--via"],
@@ -176,6 +188,9 @@ _COMPLETED = {
     "dockshell --via e": ["--via", "exec"],
     "dockshell exec --env-from i": ["exec", "--env-from", "init"],
     "dockshell init z": ["init", "zsh"],
+    "dockshell cp web-n": ["cp", "web-new:"],
+    "dockshell cp web-new:/x web-o": ["cp", "web-new:/x", "web-old:"],
+    "dockshell cp web-new:/x --rec": ["cp", "web-new:/x", "--recursive"],
     "dockshell ssh-": ["ssh-config"],
     "dockshell ssh-config --i": ["ssh-config", "--install"],
     "dockshell ssh en": ["ssh", "enable"],
@@ -194,7 +209,10 @@ _ALL_OFFERED = {
     "docker-ssh ": _OFFERED,
     "dsh pid ": _OFFERED,
     "dockshell proxy ": _OFFERED,
-    "dockshell init ": ["bash", "zsh", "fish"],
+    "dockshell init ": ["bash", "zsh", "fish", "docker"],
+    "dockshell doctor ": _OFFERED,
+    "dockshell exec --service ": ["db", "shop/db"],
+    "dockshell exec --all ": [],
     "dockshell ssh ": ["enable", "disable", "status"],
     "dockshell ssh enable ": _OFFERED,
     "dockshell --via ": ["auto", "ssh", "nsenter", "exec", "toolbox"],
@@ -268,6 +286,12 @@ def test_quotes_are_kept(shell: Shell) -> None:
         assert shell.completed('dockshell exec "web-n') == ["exec", "web-new"]
 
 
+def test_the_command_at_the_cursor_counts(shell: Shell) -> None:
+    """What stands before it on the line, or sets a variable for it, is none of its words."""
+    for before in ("true; dockshell", "X=a:b dockshell", "true 'x  y' | dockshell"):
+        assert shell.typed(f"{before} exec web-n") == ["exec", "web-new"]
+
+
 def test_descriptions_are_harmless() -> None:
     """zsh and fish show what a candidate is; of an image's name only plain characters are shown."""
     with Impostor(_ROWS).serving() as engine:
@@ -338,25 +362,160 @@ def test_real_containers_are_completed(shell: Shell, docker: Peer) -> None:
     assert shell.completed(f"dockshell {id[:14]}") == [id]
 
 
+@pytest.fixture
+def web(shell: Shell, docker: Peer) -> str:
+    """A container of a real engine, which is the shell's from here on."""
+    shell.env["DOCKER_HOST"] = docker.url
+    return docker.run("busybox")
+
+
+def test_paths_inside_are_completed(shell: Shell, web: str, docker: Peer) -> None:
+    """TAB completes what is in the container: sources and destinations of cp, -w, and paths in a command's words; a
+    directory's slash with no blank, so that one can go on, and a file with one."""
+    docker.sh("exec", web, "mkdir", "/srv/app/deep")
+    wanted = {
+        f"dockshell cp {web}:/et": ["cp", f"{web}:/etc/x"],
+        f"dockshell cp {web}:et": ["cp", f"{web}:etc/x"],
+        f"dockshell cp {web}:/etc/pas": ["cp", f"{web}:/etc/passwd", "x"],
+        f"dockshell cp docker://{web}:/etc/pas": ["cp", f"docker://{web}:/etc/passwd", "x"],
+        f"dockshell cp /etc/hosts {web}:/srv/a": ["cp", "/etc/hosts", f"{web}:/srv/app/x"],
+        "dockshell exec -w /srv/app/d": ["exec", "-w", "/srv/app/deep/x"],
+        "dockshell exec --workdir=/srv/a": ["exec", "--workdir=/srv/app/x"],
+        f"dockshell exec {web} -- cat /etc/pas": ["exec", web, "--", "cat", "/etc/passwd", "x"],
+        f"docker-bash {web} /bin/whoa": [web, "/bin/whoami", "x"],
+    }
+    assert {line: shell.typed(line, "\tx") for line in wanted} == wanted
+
+
+def test_names_inside_are_spelled_for_the_shell(shell: Shell, web: str, docker: Peer) -> None:
+    """A file's name, whatever a shell could find in it, comes to stand on the line as one word that is the file's path,
+    and nothing in it is run; one that can't be seen as it is, is not offered."""
+    names = [name for name in _HOSTILE if name and len(name) < 256]
+    make = 'for n; do i=$((i + 1)); mkdir -p "/tmp/$i"; : >"/tmp/$i/$n"; done'
+    docker.sh("exec", web, "sh", "-c", make, "sh", *names)
+    expected = [f"{web}:/tmp/{number}/" + name * name.isprintable() for number, name in enumerate(names, 1)]
+    typed = [shell.typed(f"dockshell cp {web}:/tmp/{number}/")[1] for number in range(1, len(names) + 1)]
+    assert typed == expected
+    # Once more from within the name, as it was spelled, and within quotes.
+    path = f"{web}:/tmp/{names.index('a b') + 1}/a"
+    for begun in (f"{path}\\ ", f"'{path}", f'"{path} '):
+        assert shell.typed(f"dockshell cp {begun}")[1] == f"{path} b"
+
+
+def test_bash_spells_within_open_quotes(world: World) -> None:
+    """Within a quote that is open a name is spelled so that, with the quote closed, it is that name again; where that
+    can't be done it is not offered."""
+    world.need_program("bash")
+    script = Path(__file__).parent.parent / "completions/bash/dockshell"
+    check = """. "$0"; for name; do for quote in "" "'" '"'; do
+        _dockshell_quote "$name" "$quote" || continue
+        eval "word=$quote$text$quote"; [[ $word == "$name" ]] && printf '%s\\0' "$quote$name"
+    done; done"""
+    names = [name for name in _HOSTILE if name and name.isprintable()]
+    done = subprocess.run(["bash", "-c", check, script, *names], capture_output=True, check=True, text=True)
+    assert done.stderr == ""
+    spelled = done.stdout.split("\0")
+    assert set(names) <= set(spelled)
+    for quote, not_within in (("'", "'"), ('"', '"$`\\!')):
+        assert [name for name in names if quote + name in spelled] == [n for n in names if not set(n) & set(not_within)]
+
+
+def test_users_inside_are_completed(shell: Shell, web: str, docker: Peer) -> None:
+    """-u completes the users of the container that the line names, be it behind the cursor, else of the newest; behind
+    a colon groups; and cp's --chown those of where the copies go."""
+    back = "\x02"
+    behind = f" {web} true"
+    assert shell.typed("dockshell exec --user=ap") == ["exec", "--user=app"]
+    assert shell.typed("dockshell exec -u app:vid") == ["exec", "-u", "app:video2"]
+    assert shell.typed(f"dockshell cp ./x {web}:/tmp --chown ap") == ["cp", "./x", f"{web}:/tmp", "--chown", "app"]
+    docker.run("static")  # the newest from here on, in which there are no users
+    assert shell.typed("dockshell exec -u ap") == ["exec", "-u", "ap"]
+    if shell.name != "fish":  # which doesn't tell a completion what stands behind the cursor
+        typed = shell.typed(f"dockshell exec -u ap{behind}" + back * len(behind))
+        assert typed == ["exec", "-u", "app", web, "true"]
+
+
+def _asked(command: Sequence[str], env: Mapping[str, str], *words: str) -> list[str]:
+    """The candidates, as the program answers them."""
+    argv = [*command, "__complete", "--", "dockshell", *words]
+    done = subprocess.run(argv, env=env, cwd="/", capture_output=True, check=True, timeout=30)
+    assert done.stderr == b""
+    return [line.partition("\t")[0] for line in done.stdout.decode().splitlines()]
+
+
+def test_without_root_the_same_is_offered(world: World, docker: Peer, environment: dict[str, str]) -> None:
+    """Who may not look at a container's processes is offered the same names in it: by the shell inside, or where there
+    is none, or the container doesn't run, by the engine's archive."""
+    world.need_root()
+    web, bare, stopped = docker.run("busybox"), docker.run("static"), docker.run("busybox")
+    fill = "cd /tmp; mkdir .dotted; touch .file 'a b' $'a\\nc'; ln -s /bin to; ln -s no gone"
+    docker.sh("exec", web, "sh", "-c", fill)
+    docker.sh("stop", "-t", "0", stopped)
+    let_in(os.path.dirname(docker.url.removeprefix("unix://")), os.path.dirname(world.scratch))
+    lines = {
+        ("cp", f"{web}:/"): f"{web}:/etc/",
+        ("cp", f"{web}:/tmp/"): f"{web}:/tmp/to/",
+        ("cp", f"{web}:/tmp/a"): f"{web}:/tmp/a b",
+        ("cp", f"{web}:/tmp/."): f"{web}:/tmp/.dotted/",
+        ("cp", f"{web}:/bin/"): f"{web}:/bin/busybox",
+        ("cp", f"{web}:/nowhere/"): "",
+        ("cp", f"{bare}:/"): f"{bare}:/busybox",
+        ("exec", bare, "/bus"): "/busybox",
+        ("cp", f"{stopped}:/etc/pas"): f"{stopped}:/etc/passwd",
+    }  # fmt: skip
+    with person(65534, [65534, os.stat(docker.url.removeprefix("unix://")).st_gid]) as somebody:
+        for words, one in lines.items():
+            env = {"DOCKER_HOST": docker.url}
+            offered = _asked(COMMAND, {**environment, **env}, *words)
+            assert (one in offered) == bool(one)
+            assert _asked(somebody.command, {**somebody.environment, **env}, *words) == offered
+
+
+def test_ports_inside_are_offered(docker: Peer, environment: dict[str, str]) -> None:
+    """`forward web 80:<TAB>`: where something listens inside, and what the engine published."""
+    web = docker.run("busybox", "httpd", "-f", "-p", "8181", options=["--publish", "127.0.0.1::70"])
+    env = {**environment, "DOCKER_HOST": docker.url}
+    until = time.monotonic() + 10
+    while "80:8181" not in (offered := _asked(COMMAND, env, "forward", web, "80:")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert offered == ["80:70", "80:8181"]
+
+
+def test_a_shell_inside_that_lies(world: World, docker: Peer) -> None:
+    """What a container's own shell says when it is asked for names is offered only where it can be a name, and it has
+    two seconds to say it in."""
+    world.need_root()
+    web = docker.run("busybox")
+    told = r"/etc/\033[31mred\0/etc/a/b\0/elsewhere\0/etc/\0/etc/../\0/etc/one\ntwo\0/etc/this\0/etc/that"
+    lie = f"#!/bin/ash\nprintf '{told}'; sleep 5\n"
+    docker.sh("exec", web, "ash", "-c", 'printf %s "$1" >/lie; chmod +x /lie; mv /lie /bin/sh', "ash", lie)
+    let_in(os.path.dirname(docker.url.removeprefix("unix://")), os.path.dirname(world.scratch))
+    with person(65534, [65534, os.stat(docker.url.removeprefix("unix://")).st_gid]) as somebody:
+        began = time.monotonic()
+        env = {**somebody.environment, "DOCKER_HOST": docker.url}
+        assert _asked(somebody.command, env, "cp", f"{web}:/etc/") == [f"{web}:/etc/this"]
+        assert time.monotonic() - began < 4
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)
 def test_an_alias_of_the_same_name_is_no_error(shell: Shell) -> None:
     """Who has a dl of their own keeps it, and their startup file still works."""
-    startup = shell.home / f".{shell.name}rc"
-    startup.write_text(f"alias dl='echo mine'\nalias dsh='echo mine'\n{startup.read_text()}")
+    aliases = "alias dl='echo mine'\nalias dsh='echo mine'\n"
+    shell.startup.write_text(aliases + shell.startup.read_text())
     assert shell.completed("docker-bash web-n") == ["web-new"]
 
 
 @pytest.mark.parametrize("shell", ["zsh"], indirect=True)
 def test_zsh_finds_the_file_on_its_fpath(shell: Shell) -> None:
     """Installed as a file among zsh's own completions it works as well, without `dockshell init`."""
-    completions = Path(__file__).parent.parent / "completions"
-    (shell.home / ".zshrc").write_text(f"fpath=({completions} $fpath)\nautoload -Uz compinit && compinit -u\n")
+    folder = Path(__file__).parent.parent / "completions/zsh"
+    shell.startup.write_text(f"fpath=({folder} $fpath)\nautoload -Uz compinit && compinit -u\n")
     assert shell.completed("dockshell exec web-n") == ["exec", "web-new"]
 
 
 def test_the_scripts_do_not_belong_to_a_shell_alone() -> None:
     """They are to be sourced: plain text, not executable, with nothing but ASCII."""
     completions = Path(__file__).parent.parent / "completions"
-    for name in ("dockshell.bash", "dockshell.fish", "_dockshell"):
+    for name in ("bash/dockshell", "fish/dockshell.fish", "zsh/_dockshell"):
         assert (completions / name).read_bytes().isascii()
         assert not (completions / name).stat().st_mode & stat.S_IXUSR

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dockshell.model import Target
 
-__all__ = ["Operand", "parse"]
+__all__ = ["Operand", "parse", "split"]
 
 
 @noun(frozen=True)
@@ -53,7 +53,7 @@ def parse(word: str) -> Operand:
         return Operand(None, b"", word)
     if word[0] in "/." or ":" not in word:
         return Operand(None, os.fsencode(word), word)
-    target, path = _split(word)
+    target, path = split(word)
     if not path:
         raise UsageError(f"{printable(word)} names no file in the container: put its path behind the colon")
     try:
@@ -63,7 +63,8 @@ def parse(word: str) -> Operand:
     return Operand(found, b"/" + os.fsencode(path).lstrip(b"/"), word)
 
 
-def _split(word: str) -> tuple[str, str]:
+def split(word: str) -> tuple[str, str]:
+    """The words of the TARGET and the PATH, each as far as it is there."""
     engine, pinned, rest = word.partition("://")
     if not pinned or engine not in ENGINES:
         engine, pinned, rest = "", "", word

@@ -1,0 +1,1 @@
+dockshell.fish
