@@ -136,6 +136,14 @@ def _crowd(stage: Stage) -> tuple[Line, Line]:
     )
 
 
+def _listing(stage: Stage) -> tuple[Line, Line]:
+    env = {"DOCKER_HOST": stage.all_run.url}
+    return (
+        Line((stage.ours("dockshell"), "ls"), "dockshell ls, 500 run", env=env),
+        Line((stage.program("docker"), "ps"), "docker ps, 500 run", env=env),
+    )
+
+
 def _fifty(stage: Stage) -> tuple[Line, Line]:
     names = " ".join(stage.several)
     shell = stage.program("sh")
@@ -143,6 +151,18 @@ def _fifty(stage: Stage) -> tuple[Line, Line]:
     return (
         Line((shell, "-c", loop.format(names, stage.ours("dockshell"))), "dockshell exec $name true, 50 names"),
         Line((shell, "-c", loop.format(names, stage.program("docker"))), "docker exec $name true, 50 names"),
+    )
+
+
+def _fleet(stage: Stage) -> tuple[Line, Line]:
+    names = "\\n".join(stage.several)
+    stage.program("xargs")
+    typed = f"printf '{names}\\n' | xargs -P8 -I{{}} {stage.program('docker')} exec {{}} true"
+    return (
+        Line(
+            (stage.ours("dockshell"), "exec", "--label", "fifty", "--", "true"), "dockshell exec --label fifty -- true"
+        ),
+        Line((stage.program("sh"), "-c", typed), "… | xargs -P8 -I{} docker exec {} true, 50 names"),
     )
 
 
@@ -190,6 +210,28 @@ def _completion(stage: Stage) -> tuple[Line, Line]:
     )
 
 
+def _paths(stage: Stage) -> tuple[Line, Line]:
+    return (
+        Line((stage.ours("dockshell"), *_asked_for_paths(stage)), "dockshell cp web:/et<TAB>"),
+        Line((stage.program("docker"), "ps", "-q"), "docker ps -q"),
+    )
+
+
+def _paths_rootless(stage: Stage) -> tuple[Line, Line]:
+    """As a person without root, whom the container's shell has to tell."""
+    person = stage.person
+    ours = (*person.become, person.dockshell, *_asked_for_paths(stage))
+    peer = (*person.become, stage.program("docker"), "exec", stage.web, "true")
+    return (
+        Line(ours, "dockshell cp web:/et<TAB>", env=person.env),
+        Line(peer, "docker exec web true", env=person.env),
+    )
+
+
+def _asked_for_paths(stage: Stage) -> tuple[str, ...]:
+    return "__complete", "--", "dockshell", "cp", f"{stage.web}:/et"
+
+
 def _through(via: str, peer: str, direction: str) -> Callable[[Stage], tuple[Line, Line]]:
     """A lot of bytes through a pipe, out of the container or into it."""
 
@@ -220,7 +262,10 @@ ROWS: Mapping[str, Row] = {
     "openssh": Pair(_openssh, 1.1),
     "latest": Pair(_latest, 0.5),
     "among-1000": Pair(_crowd, 1.1),
+    "ls": Pair(_listing, 2.0),
     "completion": Pair(_completion, 3.0),
+    "paths": Pair(_paths, 3.0),
+    "paths-without-root": Pair(_paths_rootless, 1.5),
     "docker-bash": Pair(_docker_bash),
     "bare-nsenter": Pair(_nsenter),
     **{
@@ -244,4 +289,5 @@ ROWS: Mapping[str, Row] = {
     "memory-nsenter": Peak("nsenter", 20),
     "memory-exec": Peak("exec", 25),
     "fifty": Pair(_fifty, 0.5, heavy=True),
+    "fleet": Pair(_fleet, 0.25, heavy=True),
 }

@@ -25,6 +25,7 @@ __all__ = ["Person", "Stage"]
 
 _NOBODY = 65534
 _CROWD = 1000
+_RUNNING = 500
 _SCRIPT = """#!{python}
 from dockshell.cli import main
 
@@ -69,8 +70,8 @@ class Stage:
 
     @cached_property
     def several(self) -> list[str]:
-        """Fifty like it."""
-        return [self.docker.run("busybox") for _ in range(50)]
+        """Fifty like it, with the label `fifty`."""
+        return [self.docker.run("busybox", options=["--label", "fifty"]) for _ in range(50)]
 
     @cached_property
     def pid(self) -> int:
@@ -96,6 +97,16 @@ class Stage:
             containers.create(api, {"Image": image, "Cmd": ["true"]}, f"crowd-{number}")
         api.close()
         return name
+
+    @cached_property
+    def all_run(self) -> Peer:
+        """The second engine with five hundred containers that run, which takes minutes to start."""
+        api = SdkApi(self.crowd.url, None)
+        body = {"Image": self.crowd.image("busybox"), "StopSignal": "SIGKILL"}
+        for number in range(_RUNNING):
+            containers.start(api, containers.create(api, body, f"runs-{number}"))
+        api.close()
+        return self.crowd
 
     def close(self) -> None:
         """Ends what was started here; what is left of it is the world's to remove."""

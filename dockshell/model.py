@@ -90,7 +90,8 @@ class Port:
 class Container:
     """Facts about one container, as its engine told them. Names, labels and all other text in here are untrusted.
 
-    state is the engine's word (`running`, `exited`, `paused`, …). pid is the host's number of the container's first
+    state is the engine's word (`running`, `exited`, `paused`, …), status its sentence (`Up 3 hours (healthy)`), which a
+    listing alone has. pid is the host's number of the container's first
     process, 0 where none runs or another kernel runs it. created, started and ended (when it last did) are seconds
     since 1970. user, env (`K=V` texts), directory and hostname are as configured. addresses are (network, IP) pairs;
     groups are the supplementary ones that were configured on top (`--group-add`), for whatever user; user_groups those
@@ -103,6 +104,7 @@ class Container:
     engine: Engine
     image: str = ""
     state: str = "running"
+    status: str = ""
     pid: int = 0
     created: float = 0.0
     started: float = 0.0

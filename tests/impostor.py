@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import parse_qs
 
 __all__ = ["Impostor", "listed"]
 
@@ -90,7 +91,12 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
                 ended.wait()
                 return
             path, _, query = self.path.partition("?")
-            rows = [row for row in impostor.rows if "all=1" in query or row["State"] != "exited"]
+            states = json.loads(parse_qs(query).get("filters", ["{}"])[0]).get("status")
+            rows = [
+                row
+                for row in impostor.rows
+                if (row["State"] in states if states else "all=1" in query or row["State"] != "exited")
+            ]
             single = impostor.inspected is not None and not path.endswith("/containers/json")
             body = b"OK" if path == "/_ping" else json.dumps(impostor.inspected if single else rows).encode()
             self.send_response_only(200)

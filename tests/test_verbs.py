@@ -1,34 +1,24 @@
-"""The small verbs: latest, ip, pid, ls, init, and every verb's help; on real engines, and on one that lies."""
+"""The small verbs: latest, ip, pid, init, and every verb's help; on real engines, and on one that lies."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from dockshell.options import VERBS
-from tests.impostor import Impostor, listed
+from tests.impostor import Impostor
 from tests.world import Peer
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Terminal = Callable[..., "pexpect.spawn[bytes]"]
 
 _LOOKING = ("latest", "ip", "pid", "ls")
-_ROWS = [
-    listed("web", image="nginx:1.25", id="0123456789abcdef", addresses={"bridge": "172.17.0.2", "shop": "10.1.0.2"}),
-    listed(
-        "database-of-the-shop-with-a-rather-long-name", image="registry.example/team/postgres:16.2-bookworm", age=7300
-    ),
-    listed("held", image="busybox", state="paused", age=3 * 86400),
-    listed("ended", image="busybox", state="exited"),
-]
-_HOSTILE = [listed("\x1b[31mred", image="[bold]x[/bold]\x1b]0;title\x07", addresses={"n": "1.2.3.4\n5.6.7.8"})]
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -93,99 +83,6 @@ def test_what_does_not_run_has_neither(docker: Peer, dockshell: Run, verb: str) 
     name = docker.run("busybox", "true")
     docker.sh("wait", name)
     assert f"`docker start {name}`" in _refused(dockshell(verb, name, engine=docker))
-
-
-def test_ls_shows_what_runs(engine: Peer, dockshell: Run) -> None:
-    """`dockshell ls` has a row for each running container, newest first: name, id, image, state, age, addresses."""
-    first, second, ended = engine.run("busybox"), engine.run("busybox"), engine.run("busybox", "true")
-    engine.sh("wait", ended)
-    quick = [engine.run("busybox") for _ in range(4)]
-    heading, *rows = _said(dockshell("ls", engine=engine)).splitlines()
-    assert heading.split() == ["NAME", "ID", "IMAGE", "STATE", "AGE", "ADDRESSES"]
-    shown = [row.split() for row in rows]
-    names = [row[0] for row in shown]
-    assert ended not in names
-    assert names.index(second) < names.index(first)
-    assert [name for name in names if name in quick] == quick[::-1], "those of the same second too"
-    name, id, image, state, age, *addresses = shown[names.index(first)]
-    facts = engine.inspect(name)
-    assert id == facts["Id"][:12]
-    assert image.endswith((engine.image("busybox"), engine.image("busybox") + ":latest"))
-    assert state == "running"
-    assert re.fullmatch(r"\d+[sm]", age)
-    assert addresses in ([], [each["IPAddress"] for each in facts["NetworkSettings"]["Networks"].values()])
-
-
-def test_ls_in_a_pipe_is_plain_and_whole(dockshell: Run) -> None:
-    """Where no terminal is, nothing is cut and nothing coloured, and each column begins at one place."""
-    with Impostor(_ROWS).serving() as engine:
-        text = _said(dockshell("ls", env={"DOCKER_HOST": engine.url, "COLUMNS": "20", "FORCE_COLOR": "1"}))
-    heading, *rows = text.splitlines()
-    assert "\x1b" not in text
-    assert [row.split()[0] for row in rows] == ["web", "database-of-the-shop-with-a-rather-long-name", "held"]
-    assert "registry.example/team/postgres:16.2-bookworm" in rows[1]
-    assert rows[0].endswith("172.17.0.2, 10.1.0.2")
-    assert [row.split()[-1] for row in rows[1:]] == ["2h", "3d"]
-    assert " paused " in rows[2]
-    assert all(row[heading.index("STATE") - 1] == " " != row[heading.index("STATE")] for row in rows)
-
-
-def _drawn(terminal: Terminal, engine: Impostor, columns: int = 80, env: Mapping[str, str] | None = None) -> str:
-    child = terminal("ls", dimensions=(24, columns), env={"DOCKER_HOST": engine.url, **(env or {})})
-    child.expect(pexpect.EOF)
-    before: bytes = child.before
-    return before.decode().replace("\r\n", "\n")
-
-
-@pytest.mark.parametrize("columns", [50, 80, 200])
-def test_ls_at_a_terminal_fits_it(terminal: Terminal, columns: int) -> None:
-    """A row stays a line however narrow the terminal; names give way, ids and states never do."""
-    with Impostor(_ROWS).serving() as engine:
-        lines = _drawn(terminal, engine, columns, {"NO_COLOR": "1"}).splitlines()
-    assert len(lines) == 4
-    assert all(len(line) <= columns for line in lines)
-    for row, line in zip(_ROWS, lines[1:], strict=False):
-        assert f" {row['Id'][:12]} " in line
-        assert f" {row['State']} " in line
-    assert ("…" in lines[2]) == (columns < 200)
-
-
-@pytest.mark.parametrize(
-    ("env", "coloured"), [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
-)
-def test_ls_is_coloured_only_where_it_is_wanted(terminal: Terminal, env: dict[str, str], coloured: bool) -> None:
-    """At a terminal that can, unless NO_COLOR says no (https://no-color.org)."""
-    with Impostor(_ROWS).serving() as engine:
-        assert ("\x1b[" in _drawn(terminal, engine, env=env)) is coloured
-
-
-def test_ls_prints_nothing_raw(dockshell: Run, terminal: Terminal) -> None:
-    """Escape sequences, newlines and markup in names, images and addresses arrive spelled out."""
-    with Impostor(_HOSTILE).serving() as engine:
-        piped = _said(dockshell("ls", env={"DOCKER_HOST": engine.url}))
-        drawn = _drawn(terminal, engine, 200, {"NO_COLOR": "1"})
-    for text in (piped, drawn):
-        assert text.replace("\n", "").isprintable()
-        assert len(text.splitlines()) == 2
-        assert r"\x1b[31mred" in text and r"[bold]x[/bold]\x1b]0;title\x07" in text
-
-
-def test_ls_shows_all_engines(dockshell: Run, tmp_path: Path) -> None:
-    """Where nobody named an engine, those that are there are all shown, with words that TARGET understands."""
-    (tmp_path / "podman").mkdir()
-    docker, podman = Impostor([listed("web")]), Impostor([listed("web")], server="Libpod/4.3.1")
-    with docker.serving(str(tmp_path / "docker.sock")), podman.serving(str(tmp_path / "podman/podman.sock")):
-        done = dockshell("ls", "-v", env={"XDG_RUNTIME_DIR": str(tmp_path)})
-    names = [line.split()[0] for line in done.stdout.decode().splitlines()]
-    assert {"docker://web", "podman://web"} <= set(names)
-    assert f"podman at {podman.url}: 1 running" in done.stderr.decode()
-
-
-def test_ls_of_nothing_is_a_heading(dockshell: Run) -> None:
-    """No container is no error."""
-    with Impostor([]).serving() as engine:
-        text = _said(dockshell("ls", env={"DOCKER_HOST": engine.url}))
-    assert text.split() == ["NAME", "ID", "IMAGE", "STATE", "AGE", "ADDRESSES"]
 
 
 @pytest.mark.parametrize("verb", _LOOKING)

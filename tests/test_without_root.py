@@ -90,3 +90,13 @@ def test_what_cannot_be_promised_is_said(member: Person, docker: Peer) -> None:
             assert said[-1].startswith("dockshell: signal 15: ") and "no /bin/sh inside" in said[-1]
         finally:
             end_all(number)
+
+
+def test_ls_without_root(nobody: Callable[..., subprocess.CompletedProcess[bytes]], docker: Peer) -> None:
+    """What can't be looked at is marked so, and not as refused; -v has the engine's word for it, with each reason."""
+    name = docker.shared("busybox")
+    glance = nobody("ls", "-f", f"name={name}").stdout.decode().splitlines()[1]
+    assert glance.endswith("  ?      exec, toolbox")
+    row, *reasons = nobody("ls", "-v", "-f", f"name={name}").stdout.decode().splitlines()[1:]
+    assert row.endswith("  sh     exec, toolbox")
+    assert [line.split()[0] for line in reasons] == ["ssh:", "nsenter:"] and "takes root: use sudo" in reasons[1]

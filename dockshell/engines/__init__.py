@@ -59,9 +59,12 @@ class Engine(Protocol):
         Raises EngineError where the engine doesn't answer as it should.
         """
 
-    def all(self) -> list[Container]:
-        """Every container, running or not, newest first; the facts that a listing holds, so not each field is
-        filled."""
+    def all(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        """Every container, running or not, newest first; the facts that a listing holds, so not each field is filled.
+        filters: only those that fit, in the words of Docker's API: {"status": ["running"]}. Raises EngineError."""
+
+    def alive(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        """Those of them that run, paused and restarting ones counted in, as `docker ps` has it."""
 
     def newest(self) -> Container | None:
         """The one that was created last, running or not; as a listing has it."""

@@ -9,6 +9,7 @@ from dockshell.model import Container, Port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from dockshell.engines import Api, Files
@@ -61,9 +62,14 @@ class DockerEngine:
         fitting = targets.fits(target, self.all())
         return [self._inspect(each.id) for each in fitting] if len(fitting) == 1 else fitting
 
-    def all(self) -> list[Container]:
-        listed = self._listed(self.api.containers(everything=True, limit=_ANY_NUMBER))
+    def all(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        listed = self._listed(self.api.containers(everything=True, limit=_ANY_NUMBER, filters=filters))
         return sorted(listed, key=lambda each: each.created, reverse=True)
+
+    def alive(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        # Podman refuses to hear of a state that it has no name for.
+        states = _ALIVE if self.name == "docker" else _ALIVE[:2]
+        return self.all({**(filters or {}), "status": list(states)})
 
     def newest(self) -> Container | None:
         listed = self._listed(self.api.containers(everything=True, limit=1))
@@ -159,9 +165,11 @@ def from_listing(facts: Any, engine: DockerEngine) -> Container:
             engine=engine,
             image=_text(facts.get("Image")),
             state=_text(facts.get("State")),
+            status=_text(facts.get("Status")),
             created=float(_number(facts.get("Created"), _LATEST)),
             labels=_labels(facts.get("Labels")),
             addresses=_addresses(_table(facts.get("NetworkSettings"))),
+            ports=_listed_ports(facts.get("Ports") or []),
             local=engine.api.local,
         )
     except _NONSENSE as error:
@@ -170,6 +178,7 @@ def from_listing(facts: Any, engine: DockerEngine) -> Container:
         ) from None
 
 
+_ALIVE = ("running", "paused", "restarting")
 _NONSENSE = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 _MOST_PIDS = 1 << 22  # PID_MAX_LIMIT of the kernel's threads.h
 _LATEST = 1 << 62
@@ -238,6 +247,15 @@ def _ports(ports: dict[str, Any]) -> tuple[Port, ...]:
                 Port(_port(number), _text(each.get("HostIp")), _port(each["HostPort"])) for each in bindings or ()
             ]
     return tuple(found)
+
+
+def _listed_ports(ports: list[dict[str, Any]]) -> tuple[Port, ...]:
+    """The same of a listing, which has numbers where inspect has text."""
+    return tuple(
+        Port(_number(each["PrivatePort"], 0xFFFF), _text(each.get("IP")), _number(each["PublicPort"], 0xFFFF))
+        for each in ports
+        if each.get("Type") == "tcp" and each.get("PublicPort")
+    )
 
 
 def _port(text: Any) -> int:

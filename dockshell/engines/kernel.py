@@ -19,6 +19,8 @@ from dockshell.model import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dockshell.engines import Files
     from dockshell.model import Target
 
@@ -56,9 +58,14 @@ class KernelEngine:
             return self.all()[:1]
         return targets.fits(target, self.all())
 
-    def all(self) -> list[Container]:
+    def all(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        if filters:
+            raise EngineError("filters are an engine's, and none is asked here: name it with -H")
         known = [self._first(namespace, pids) for namespace, pids in _foreign().items()]
         return sorted((each for each in known if each), key=lambda each: each.created, reverse=True)
+
+    def alive(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
+        return self.all(filters)
 
     def newest(self) -> Container | None:
         return next(iter(self.all()), None)

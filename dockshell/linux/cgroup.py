@@ -31,18 +31,14 @@ def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> Places
 
     Raises FileNotFoundError for a hierarchy that isn't mounted here.
     """
-    mounts = None
+    wanted = [each for each in theirs if each not in ours]
+    mounts = _mounts({controllers for controllers, _ in wanted})
     legacy, unified = [], ""
-    for controllers, path in theirs:
-        if (controllers, path) in ours:
-            continue
-        if mounts is None:
-            mounts = _mounts()
-        place = next(
-            (at + path.removeprefix(root.rstrip("/")) for names, root, at in mounts if _carries(names, controllers)), ""
-        )
-        if not place:
+    for controllers, path in wanted:
+        if controllers not in mounts:
             raise FileNotFoundError(2, f"the cgroup hierarchy of {controllers or 'version 2'} is not mounted")
+        root, at = mounts[controllers]
+        place = at + path.removeprefix(root.rstrip("/"))
         if controllers:
             legacy.append(place)
         else:
@@ -93,17 +89,21 @@ def _carries(names: frozenset[str], controllers: str) -> bool:
     return set(controllers.split(",")) <= names if controllers else not names
 
 
-def _mounts() -> list[tuple[frozenset[str], str, str]]:
-    """(controllers, root, mount point) of each mounted hierarchy, no controllers for version 2:
+def _mounts(wanted: set[str]) -> dict[str, tuple[str, str]]:
+    """(root, mount point) of the mounted hierarchy that carries each of these controllers, empty for version 2:
     proc_pid_mountinfo(5)."""
-    found = []
+    found: dict[str, tuple[str, str]] = {}
     # The kernel spells a newline out, but not a carriage return.
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for line in file:
+            if len(found) == len(wanted):
+                break  # each container has mounts of its own, long ones, and they come last
             before, _, after = line.partition(" - ")
             kind, _, options = after.split(" ", 2)
             if kind in ("cgroup", "cgroup2"):
                 root, at = before.split(" ")[3:5]
                 names = frozenset(options.strip().split(",")) if kind == "cgroup" else frozenset()
-                found.append((names, root, at.replace("\\040", " ")))
+                for controllers in wanted - found.keys():
+                    if _carries(names, controllers):
+                        found[controllers] = (root, at.replace("\\040", " "))
     return found

@@ -64,6 +64,8 @@ class Namespaces:
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 
+    __del__ = close
+
     def owned(self) -> bool:
         """Does the user namespace belong to our own effective user, who then has all rights in it?"""
         return "user" in self._descriptors and user_namespace_owner(self._descriptors["user"]) == os.geteuid()

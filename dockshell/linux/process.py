@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["Process", "boot_time", "host_container"]
+__all__ = ["Process", "boot_time", "container_in", "host_container", "rows_of"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is round.
@@ -41,9 +41,8 @@ class Process:
         return {name: value.strip() for name, colon, value in lines if colon}
 
     def cgroups(self) -> list[tuple[str, str]]:
-        """(controllers, path) for each hierarchy, controllers empty for cgroup v2: proc_pid_cgroup(5)."""
-        rows = (line.split(":", 2) for line in self.read("cgroup").split("\n"))
-        return [(row[1], row[2]) for row in rows if len(row) == 3]
+        """See rows_of()."""
+        return rows_of(self.read("cgroup"))
 
     def started(self) -> float:
         """When it started, in seconds since 1970, to a hundredth."""
@@ -72,12 +71,8 @@ class Process:
         os.readlink(f"/proc/{self.pid}/root")
 
     def container(self) -> str:
-        """The id of the container that it is in by its cgroup, empty for none. An id is 64 hexadecimal digits; Docker,
-        containerd, CRI-O and Podman all put it at the end of the path, some with `docker-` before and `.scope` behind.
-        The first that isn't in our own path, too, counts: what comes below it was named inside."""
-        ours = [path for _, path in Process(os.getpid()).cgroups()]
-        found = (each for _, path in self.cgroups() for each in _ids(path))
-        return next((each for each in found if not any(each in own for own in ours)), "")
+        """The id of the container that it is in by its cgroup, empty for none."""
+        return container_in(self.read("cgroup"), Process(os.getpid()).read("cgroup"))
 
     def belongs_to(self, container: str, started: float) -> bool:
         """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the
@@ -102,6 +97,22 @@ def host_container(pid: int) -> str:
         return Process(pid).container()
     except OSError:
         return ""
+
+
+def container_in(theirs: str, ours: str) -> str:
+    """The id of the container that a process is in, empty for none, by the content of its /proc/PID/cgroup and of our
+    own. An id is 64 hexadecimal digits; Docker, containerd, CRI-O and Podman all put it at the end of the path, some
+    with `docker-` before and `.scope` behind. The first that isn't in our own path, too, counts: what comes below it
+    was named inside."""
+    found = (each for _, path in rows_of(theirs) for each in _ids(path))
+    return next((each for each in found if each not in ours), "")
+
+
+def rows_of(cgroups: str) -> list[tuple[str, str]]:
+    """The content of /proc/PID/cgroup → (controllers, path) for each hierarchy, controllers empty for cgroup v2:
+    proc_pid_cgroup(5)."""
+    rows = (line.split(":", 2) for line in cgroups.split("\n"))
+    return [(row[1], row[2]) for row in rows if len(row) == 3]
 
 
 def _ids(path: str) -> list[str]:

@@ -10,15 +10,18 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["drawing_on"]
+__all__ = ["coloured", "drawing_on"]
+
+
+def coloured() -> bool:
+    """Has the terminal colours, and did nobody ask for none? https://no-color.org: NO_COLOR counts when set to anything
+    but nothing."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def drawing_on(file: TextIO) -> Console:
-    """A console on stdout or stderr, in colours where it is a terminal that has them and nobody asked for none.
-
-    https://no-color.org: NO_COLOR counts when set to anything but nothing. Without a colour system rich sends no escape
-    sequence at all."""
+    """A console on stdout or stderr, in colours where it is a terminal that has them and nobody asked for none. Without
+    a colour system rich sends no escape sequence at all."""
     from rich.console import Console
 
-    colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    return Console(file=file, color_system="auto" if colours else None, highlight=False)
+    return Console(file=file, color_system="auto" if coloured() else None, highlight=False)

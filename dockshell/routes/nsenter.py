@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from dockshell.routes.nsenter_session import Act
     from dockshell.session import Session
 
-__all__ = ["Nsenter", "first_process", "route", "why_not"]
+__all__ = ["ELSEWHERE", "Nsenter", "first_process", "route", "why_not"]
 
 # Runtimes whose containers are processes of this kernel. Kata, gVisor (runsc) and the like run another; "oci" is what
 # Podman's service says.
 _SAME_KERNEL = ("", "runc", "crun", "docker-runc", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "oci")
+ELSEWHERE = "the engine is on another machine"
 _ROOT = "entering namespaces takes root: use sudo"
 
 
@@ -87,7 +88,7 @@ def first_process(container: Container) -> Process:
     """The container's first process, which is of this machine and proved to be the container's, and at which we may
     look. Raises Refusal, OSError."""
     if not container.local:
-        raise Refusal("the engine is on another machine")
+        raise Refusal(ELSEWHERE)
     if container.runtime not in _SAME_KERNEL:
         raise Refusal(f"runtime {printable(container.runtime)} may run it on another kernel")
     if not container.pid:
