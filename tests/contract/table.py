@@ -1,9 +1,10 @@
-"""The contract's table, line by cell: printed at the end of each run that has the suite in it, and in the README.
+"""The contract's table, line by cell: printed at the end of each run that has the suite in it, and in
+docs/contract.md.
 
-The README's half about dockshell is not copied from a run, but made of CELLS, the tests and EXCEPTIONS: the tests of a
-run prove each entry of these (xfail, strict), and tests/test_readme.py that the README says the same. The other half,
-about what one would type instead (peers.py), is what was measured last: `./dev contract --peers --readme` measures it
-anew. Where an exception came or went, `.venv/bin/python -m tests.contract.table` writes the first half.
+That page's half about dockshell is not copied from a run, but made of CELLS, the tests and EXCEPTIONS: the tests of a
+run prove each entry of these (xfail, strict), and tests/test_docs.py that the page says the same. The other half, about
+what one would type instead (peers.py), is what was measured last: `./dev contract --peers --page` measures it anew.
+Where an exception came or went, `.venv/bin/python -m tests.contract.table` writes the first half.
 
 In a run a test is known by what it carries in its report's user_properties, which travel between processes too."""
 
@@ -22,7 +23,7 @@ import pytest
 
 from tests.contract.exceptions import EXCEPTIONS
 
-__all__ = ["LINES", "README", "markdown", "suite", "with_table"]
+__all__ = ["LINES", "markdown", "suite", "with_table"]
 
 LINES = {
     1: "words arrive as given",
@@ -48,8 +49,9 @@ LINES = {
     21: "hostile files and names",
     22: "no other process is entered",
 }
-README = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "README.md")
-_BEGIN, _END = "<!-- written by ./dev contract --readme -->", "<!-- as far as here -->"
+_PAGE = "docs/contract.md"
+_PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), _PAGE)
+_BEGIN, _END = "<!-- written by ./dev contract --page -->", "<!-- as far as here -->"
 _MEASURED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers.json")
 _FILES = ("words", "bytes", "terminal", "life", "identity", "confinement")
 _WIDTH = 120
@@ -103,7 +105,7 @@ class Told(NamedTuple):
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("the session contract")
     group.addoption("--peers", action="store_true", help="tests what one would type instead of dockshell")
-    group.addoption("--readme", action="store_true", help="writes the README's table, once all has passed")
+    group.addoption("--page", action="store_true", help=f"writes the table in {_PAGE}, once all has passed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -145,7 +147,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         what = "what one would type instead, line by line" if peers else "the session contract, as far as it was run"
         terminalreporter.section(what)
         terminalreporter.line("\n".join(_plain(told, peers)))
-    if config.getoption("readme"):
+    if config.getoption("page"):
         terminalreporter.line(_written(told, exitstatus, peers))
 
 
@@ -192,7 +194,7 @@ def _columns(peers: bool) -> dict[str, tuple[str, ...]]:
     return {"-".join(cell): (cell[0], *_SHORT.get(cell[1], cell[1]).split()) for cell in CELLS}
 
 
-# The README's.
+# The page's.
 
 
 def _reasons() -> list[str]:
@@ -205,7 +207,7 @@ def _numbers(reasons: Iterable[str]) -> list[int]:
 
 
 def markdown() -> str:
-    """The README's table and the notes to it."""
+    """The page's table and the notes to it."""
     with open(_MEASURED, encoding="utf-8") as file:
         measured: dict[str, dict[str, Any]] = json.load(file)
     routes = ("ssh", "nsenter", "exec", "toolbox")
@@ -244,21 +246,21 @@ def _measure(kept: int, every: int) -> str:
 
 
 def with_table(text: str) -> str:
-    """The README's text with the table as it should be."""
+    """The page's text with the table as it should be."""
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n{markdown()}\n{_END}{after}"
 
 
 def _written(told: Mapping[tuple[int, str], Told], exitstatus: int, peers: bool) -> str:
-    """Writes the README's table → what has become of it. A peer's half needs the whole of a run."""
+    """Writes the page's table → what has become of it. A peer's half needs the whole of a run."""
     if exitstatus:
-        return "README.md stays as it was: not all has passed"
+        return f"{_PAGE} stays as it was: not all has passed"
     if peers:
         from tests.contract.peers import PEERS, versions
 
         if any((line, cell) not in told for line in LINES if line != 3 for cell in _columns(True)):
-            return "README.md stays as it was: not all was run"
+            return f"{_PAGE} stays as it was: not all was run"
         measured = {
             name: {
                 "version": versions()[name],
@@ -271,14 +273,14 @@ def _written(told: Mapping[tuple[int, str], Told], exitstatus: int, peers: bool)
         with open(_MEASURED, "w", encoding="utf-8") as file:
             file.write(re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(measured, indent=2)) + "\n")
     write()
-    return "README.md has the table"
+    return f"{_PAGE} has the table"
 
 
 def write() -> None:
-    """Puts the table into the README."""
-    with open(README, encoding="utf-8") as file:
+    """Puts the table into its page."""
+    with open(_PATH, encoding="utf-8") as file:
         text = file.read()
-    with open(README, "w", encoding="utf-8") as file:
+    with open(_PATH, "w", encoding="utf-8") as file:
         file.write(with_table(text))
 
 
