@@ -76,13 +76,13 @@ def run(
     """The same in a container that was found → the exit code, and the number of the signal that ended the command, 0
     where none did or nobody can tell. others: what relay() is to listen to besides, once there is a session. drive:
     what is to drive the session to its exit code in relay()'s place."""
-    drive = drive or _relayed(command, way, others)
     name, route = choose(way.via, way.verb, way.login, container, command, way.voice.tell)
     if way.took:
         way.took(name)
     if name == "ssh" and way.detach_key:
         way.voice.tell("ssh: its session ends with the connection, so there is no detach key")
         way = replace(way, detach_key=b"")
+    drive = drive or _relayed(command, way, others)
     recorded = _as_it_is
     if way.recording:
         from dockshell.recording import Tape

@@ -252,12 +252,16 @@ VERBS = {
         "bash|zsh|fish|docker",
         'eval "$(dockshell init bash)"',
         (1, 1),
-        ("help",),
+        ("remove", "help"),
+        "docker: puts `docker shell` in place, or takes it away again (--remove).",
     ),
     "demo": Verb("the main job, in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
 }
 # Asked by the completion scripts alone; not a word that people need to see.
-HIDDEN = {"__complete": Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))}
+HIDDEN = {
+    name: Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))
+    for name in ("__complete", "__complete-docker")
+}
 # Programs of their own.
 DROPINS = {
     "docker-bash": Verb(
@@ -296,6 +300,10 @@ class Arguments:
         value = self.said.get(field)
         return value if isinstance(value, bool) else None
 
+    def everywhere(self) -> bool:
+        """For exec: is there no TARGET among the words, but options that choose the containers?"""
+        return self.verb == "exec" and any(self.said.get(field) for field in ("all", "label", "service"))
+
 
 def parse(words: Sequence[str], verb: str = "") -> Arguments:
     """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb:
@@ -313,9 +321,9 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
             if not verb and (word in VERBS or word in HIDDEN):
                 verb = arguments.verb = rest.pop(0)
                 continue
-            if verb != "cp":
+            if verb not in ("cp", "init"):
                 break
-            operands.append(rest.pop(0))  # cp's own words end no options, as everywhere where one types cp
+            operands.append(rest.pop(0))  # these verbs' own words end no options, as everywhere where one types cp
             continue
         if word in ("-l", "--latest") and verb == "exec":
             rest[0] = "@latest"
@@ -326,11 +334,11 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
         if each.field not in known.options and each.field != "version":
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
     rest = operands + rest
-    arguments.words = _after_target(rest) if arguments.verb in ("exec", *DROPINS) else rest
+    aimed = arguments.verb in ("exec", *DROPINS) and not arguments.everywhere()
+    arguments.words = _after_target(rest) if aimed else rest
+    least = known.least - arguments.everywhere()
     asked = arguments.on("help") or arguments.on("version")
-    if not asked and not (
-        known.least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)
-    ):
+    if not asked and not (least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
         raise UsageError(_miscounted(arguments, known))
     return arguments
 

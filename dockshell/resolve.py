@@ -15,22 +15,26 @@ if TYPE_CHECKING:
     from dockshell.engines import Engine
     from dockshell.model import Container
 
-__all__ = ["Place", "newer_but_not_running", "resolve", "resolve_running", "resolve_stopped"]
+__all__ = ["Place", "check_running", "newer_but_not_running", "resolve", "resolve_running", "resolve_stopped"]
 
 _SILENT = Voice()
 _NAMED = 5  # candidates that an error names before it says how many more there are
 
 
 class Place:
-    """Where to look: -H's and --context's words, empty for the usual places."""
+    """Where to look: -H's and --context's words, empty for the usual places. only: an engine that was found already,
+    and is the one to ask."""
 
-    def __init__(self, host: str = "", context: str = "") -> None:
+    def __init__(self, host: str = "", context: str = "", only: Engine | None = None) -> None:
         self.host = host
         self.context = context
+        self.only = only
 
     def engines(self, target: Target) -> Iterable[Engine]:
         """The engines to ask for that target, in order, made as they are asked for. Raises EngineError where there is
         none."""
+        if self.only:
+            return (self.only,)
         return where.engines(self.host, self.context, pinned=target.engine, processes=target.kind == "pid")
 
 
@@ -69,16 +73,23 @@ def resolve(
 
 
 def resolve_running(target: Target, place: Place, voice: Voice = _SILENT) -> Container:
-    """resolve(), and NotRunning with the remedy where it can't be entered as it is. voice tells what was found, and
-    says so where a newer one than the newest that runs was passed over."""
+    """resolve(), and check_running(). voice tells what was found, and says so where a newer one than the newest that
+    runs was passed over."""
     container = resolve(target, place, voice)
-    name, program = printable(container.name), container.engine.name
+    check_running(container)
+    name, engine = printable(container.name), container.engine
+    voice.tell(f"container: {name} ({printable(container.short)}) of {engine.name} at {engine.address}")
+    newer = newer_but_not_running(container) if target.kind == "latest" else None
+    if newer:
+        voice.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
+    return container
+
+
+def check_running(container: Container) -> None:
+    """Raises NotRunning, with the remedy, where it can't be entered as it is."""
     if container.state == "running":
-        voice.tell(f"container: {name} ({printable(container.short)}) of {program} at {container.engine.address}")
-        newer = newer_but_not_running(container) if target.kind == "latest" else None
-        if newer:
-            voice.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
-        return container
+        return
+    name, program = printable(container.name), container.engine.name
     if container.state == "paused":
         raise NotRunning(
             f"{name} is paused: `{program} unpause {name}` lets it go on, and with --unpause it goes on for a session"

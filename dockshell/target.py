@@ -18,7 +18,7 @@ from __future__ import annotations
 from dockshell.errors import UsageError, printable
 from dockshell.model import Target
 
-__all__ = ["ENGINES", "LATEST", "fits", "parse"]
+__all__ = ["ENGINES", "LATEST", "fits", "labelled", "parse", "serves", "several"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ ENGINES = ("docker", "podman", "kernel")
 LATEST = Target("latest")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _HEX = frozenset("0123456789abcdef")
+_MANY = frozenset(",*?[")
 
 
 def parse(words: str) -> Target:
@@ -69,25 +70,38 @@ def _plain(name: str) -> bool:
     return name[:1] in _LETTERS and bool(name) and all(c in _LETTERS or c in "_.-" for c in name)
 
 
+def several(words: str) -> bool:
+    """Do the words mean many containers, by a list or a pattern (fleet/words.py)? A label's value may hold anything, so
+    what begins with `label:` is one TARGET as a whole."""
+    what = words.partition("://")[2] or words
+    return not what.startswith(("label:", "pid:")) and not _MANY.isdisjoint(what)
+
+
 def fits(target: Target, containers: list[Container]) -> list[Container]:
     """Those of the containers that the target's words fit, all of the best rank (see above); the rule for names and
     labels that every engine shares."""
     if target.kind == "label":
-        key, equals, value = target.value.partition("=")
-        return _living([c for c in containers if key in c.labels and (not equals or c.labels[key] == value)])
+        return _living([c for c in containers if labelled(c, target.value)])
     if not target.replica:
         if exact := [c for c in containers if c.name == target.value]:
             return exact
         if set(target.value) <= _HEX and (known := [c for c in containers if c.id.startswith(target.value)]):
             return known
     project, _, service = target.value.rpartition("/")
-    served = [c for c in containers if _serves(c, project, service, target.replica)]
+    served = [c for c in containers if serves(c, project, service, target.replica)]
     if served or target.replica or project:
         return _living(served)
     return _living([c for c in containers if c.name.startswith(target.value)])
 
 
-def _serves(container: Container, project: str, service: str, replica: int) -> bool:
+def labelled(container: Container, words: str) -> bool:
+    """Has it that label, as `KEY` or `KEY=VALUE` says?"""
+    key, equals, value = words.partition("=")
+    return key in container.labels and (not equals or container.labels[key] == value)
+
+
+def serves(container: Container, project: str, service: str, replica: int = 0) -> bool:
+    """Is it of that Compose service? project: empty for any; replica: its number, 0 for any."""
     labels = container.labels
     return (
         labels.get("com.docker.compose.service") == service

@@ -144,6 +144,17 @@ def test_several_keys_reach_the_command_but_the_last(docker: Peer, terminal: Any
     docker.sh("rm", "-f", name)
 
 
+def test_by_ssh_there_is_none(docker: Peer, terminal: Any, configure: Configure) -> None:
+    """Its session would end with the connection: there the key is the command's, too."""
+    configure('detach_key = "ctrl-]"\n')
+    script = "stty raw -echo; echo up; dd bs=1 count=1 2>/dev/null | od -An -tx1"
+    child = terminal("exec", "--via", "ssh", docker.shared("baseimage"), "sh", "-c", script, engine=docker)
+    child.expect("up")
+    child.send("\x1d")
+    child.expect("1d")
+    child.expect(pexpect.EOF)
+
+
 def test_without_it_every_key_gets_through(docker: Peer, terminal: Any) -> None:
     """There is no detach key unless somebody configured one."""
     name = docker.run("busybox")

@@ -22,7 +22,7 @@ from dockshell.linux.entrance import Failure
 from dockshell.linux.labels import label_of
 from dockshell.linux.libc import syscall
 from dockshell.linux.namespaces import user_of
-from dockshell.linux.process import Process, boot_time, host_container
+from dockshell.linux.process import Process, boot_time, container_in
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.signals import FORWARDED, hold, release
 from dockshell.model import Size
@@ -250,14 +250,9 @@ ID, OTHER = "a1" * 32, "b2" * 32
         (f"/docker/{ID[:-1]}x", "/", ""),
     ],
 )
-def test_container_of_a_process(path: str, own: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_of_a_process(path: str, own: str, found: str) -> None:
     """By its cgroup: the one that this machine's engine made, whatever was made and named inside of it."""
-
-    def cgroups(process: Process) -> list[tuple[str, str]]:
-        return [("", own if process.pid == os.getpid() else path)]
-
-    monkeypatch.setattr(Process, "cgroups", cgroups)
-    assert host_container(1) == found
+    assert container_in(f"0::{path}\n", f"0::{own}\n") == found
 
 
 def test_sessions_end_with_all_that_are_in_them() -> None:
