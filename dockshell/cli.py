@@ -10,7 +10,7 @@ from dockshell import options
 from dockshell.errors import DockshellError
 from dockshell.voice import Voice
 
-__all__ = ["docker_bash", "docker_ssh", "main", "run"]
+__all__ = ["docker_bash", "docker_shell", "docker_ssh", "main", "run"]
 
 
 def main() -> None:
@@ -28,6 +28,11 @@ def docker_ssh() -> None:
     _live("docker-ssh")
 
 
+def docker_shell() -> None:
+    """What Docker's command runs for `docker shell`: its plugin, which `dockshell init docker` puts in place."""
+    _live("docker-shell")
+
+
 def _live(program: str) -> None:
     # Until there is a session (relay.py): what is imported stays, and looking through it for what doesn't takes 1 ms.
     gc.disable()
@@ -35,13 +40,18 @@ def _live(program: str) -> None:
 
 
 def run(words: list[str], program: str = "dockshell") -> int:
-    """The words after the program's name → exit code. program: `dockshell` or a drop-in's name. Everything to be said
-    has been said when it returns; with --debug an error comes up as it is."""
+    """The words after the program's name → exit code. program: `dockshell`, `docker-shell` or a drop-in's name.
+    Everything to be said has been said when it returns; with --debug an error comes up as it is."""
     _stand_in()
     debug = False
     try:
         if program in options.DROPINS and not words:
             words = ["--help"]  # as the old ones have it, with 0
+        if program == "docker-shell":
+            from dockshell.commands import plugin
+
+            plugin.follow()
+            words = plugin.words(words)
         arguments = options.parse(words, program if program in options.DROPINS else "")
         debug = bool(arguments.on("debug"))
         return _carry_out(arguments, words)

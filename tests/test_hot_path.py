@@ -51,7 +51,8 @@ _LOOKING = _ALWAYS + "dockshell.commands.latest dockshell.commands.looking"
 _ENTERING = (
     _ALWAYS
     + """
-    dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.entering
+    dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.config dockshell.engines.cache
+    dockshell.entering
     dockshell.environment dockshell.identity dockshell.linux.descriptors
     dockshell.linux.signals dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter
     dockshell.session _struct fcntl select struct termios
@@ -74,9 +75,13 @@ _EXEC = (
     dockshell.routes.exec dockshell.routes.exec_session dockshell.engines.frames dockshell.routes.ward binascii
 """
 )
+_COMPLETING = """
+    dockshell.commands.complete dockshell.completing dockshell.completing.offering dockshell.completing.targets
+    dockshell.completing.typed
+"""
 _EXPECTED = {
     "exec": _NSENTER,
-    "complete": _ALWAYS + "dockshell.commands.complete",
+    "complete": _ALWAYS + _COMPLETING,
     "latest": _LOOKING,
     "ip": _LOOKING + " dockshell.commands.ip",
 }
