@@ -146,9 +146,9 @@ VERBS = {
         "dockshell exec web -- ls -l /",
         (2, -1),
         (*ENTERING, *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
-        "In many at once: TARGET is a list with patterns (web,api-*); or there is none, but --all,\n"
-        "--label K[=V] or --service NAME. -j N: so many at a time. --group: each one's output in\n"
-        "one piece. --json: a line for each, with its output and exit code.",
+        "In many: TARGET is a list with patterns (web,api-*), or in its place --all,\n"
+        "--label K[=V] or --service NAME. -j N: so many at a time. --group: the output\n"
+        "of each in one piece. --json: a line for each, with output and exit code.",
         _MANY,
     ),
     "ls": Verb(
@@ -176,7 +176,7 @@ VERBS = {
         "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar on\n"
         "stdin or stdout. Patterns inside are expanded inside: 'web:/var/log/*.log'.\n"
         "Copies belong to the container's user; modes, times, links, holes and user.*\n"
-        "attributes are kept. The ways: nsenter, by this kernel, as root; exec, by the engine.",
+        "attributes are kept. Ways: nsenter, by this kernel, as root; exec: the engine's.",
     ),
     "tools": Verb(
         "names for programs to bring into containers",
@@ -185,9 +185,9 @@ VERBS = {
         (1, 3),
         _ENGINE,
         "list shows what is kept, and whether it can be brought.\n"
-        "add DIR|IMAGE [NAME]: a directory of programs (./DIR), or an image that is there.\n"
+        "add DIR|IMAGE [NAME]: a directory (./DIR), or an image that the engine has.\n"
         "remove NAME: the name goes, and what it stands for stays.\n"
-        "`shell` and `exec` bring what stands behind NAME; with no name, a static busybox.",
+        "`shell` and `exec` bring what stands behind NAME; with none, a static busybox.",
     ),
     "proxy": Verb(
         "SSH on stdin and stdout, for ProxyCommand",

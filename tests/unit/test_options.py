@@ -175,6 +175,7 @@ def test_help_is_short(verb: str) -> None:
     text = usage(verb)
     assert text.startswith(("usage: dockshell ", "usage: docker-"))
     assert len(text.splitlines()) <= 32
+    assert all(len(line) <= 80 for line in text.splitlines())
     assert "\nexample: " in text
 
 
