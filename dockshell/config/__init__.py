@@ -31,19 +31,18 @@ def path() -> str:
 
 
 def load() -> Config | None:
-    """What is configured; None where there is no file. What it said is kept until it changes.
+    """What is configured; None where there is no file, or a home that is somebody else's (a sudo that kept HOME). What
+    it said is kept until it changes.
 
     Raises UsageError where the file can't be read or holds what makes no sense, with the line."""
     name = path()
     try:
         facts = os.stat(name)
-    except FileNotFoundError:
-        return None
     except OSError:
-        facts = None
+        return None
     from dockshell.config.held import Config, Section
 
-    stamp = f"{name} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {__version__}" if facts else "\n"
+    stamp = f"{name} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {__version__}"
     kept = recall(_KEPT, stamp)
     if kept is not None:
         return Config(name, [Section(*each) for each in decode(kept)])

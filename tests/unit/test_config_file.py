@@ -117,6 +117,17 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read(str(tmp_path / "config.toml"))
 
 
+def test_a_home_that_is_somebody_else_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where one may not look nothing is configured; a file that is there and can't be read is an error."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert config.load() is None
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "dockshell/config.toml").mkdir(parents=True)
+    with pytest.raises(UsageError, match="can't be read"):
+        config.load()
+
+
 @given(st.text())
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """No file brings it down: it is understood, or a UsageError of printable text."""
