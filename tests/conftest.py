@@ -18,7 +18,7 @@ import pytest
 from tests.world import Peer, World
 from tests.world.leaks import leaks
 
-pytest_plugins = ["tests.world.reporting", "tests.world.halves", "tests.world.bounds", "tests.contract.table"]
+pytest_plugins = ["tests.world.reporting", "tests.world.parts", "tests.world.bounds", "tests.contract.table"]
 
 COMMAND = [os.path.join(os.path.dirname(sys.executable), "dockshell")]
 if not os.path.exists(COMMAND[0]):

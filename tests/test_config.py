@@ -83,7 +83,7 @@ def test_a_mistake_is_named_before_anything_runs(docker: Peer, dockshell: Run, c
     path = configure('\n\nvia = "teleport"\n')
     done = dockshell("exec", name, "true", engine=docker)
     assert done.returncode == 2
-    assert f"via, as {path}:3 has it, takes auto, or of ssh" in done.stderr.decode()
+    assert f"via, as {path}:3 has it, takes auto, ssh" in done.stderr.decode()
     assert docker.sh("exec", name, "ls", "/ran", check=False).returncode
 
 

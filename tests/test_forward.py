@@ -457,8 +457,9 @@ def test_who_stalls_costs_no_memory(docker: Peer, forward: Callable[..., Forward
     name = _home(docker)
     with _servers(docker, name):
         running = forward(docker, name, f":{SINK}", f":{ECHO}")
+        assert _same(running.connect(1), 1)  # what is opened once, for good, is open from here on
+        time.sleep(0.3)
         before = len(os.listdir(f"/proc/{running.process.pid}/fd"))
-        assert _same(running.connect(1), 1)
         connection = running.connect(0)
         connection.settimeout(1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

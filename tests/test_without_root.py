@@ -95,8 +95,9 @@ def test_what_cannot_be_promised_is_said(member: Person, docker: Peer) -> None:
 def test_ls_without_root(nobody: Callable[..., subprocess.CompletedProcess[bytes]], docker: Peer) -> None:
     """What can't be looked at is marked so, and not as refused; -v has the engine's word for it, with each reason."""
     name = docker.shared("busybox")
-    glance = nobody("ls", "-f", f"name={name}").stdout.decode().splitlines()[1]
+    this = f"id={docker.inspect(name)['Id']}"
+    glance = nobody("ls", "-f", this).stdout.decode().splitlines()[1]
     assert glance.endswith("  ?      exec, toolbox")
-    row, *reasons = nobody("ls", "-v", "-f", f"name={name}").stdout.decode().splitlines()[1:]
+    row, *reasons = nobody("ls", "-v", "-f", this).stdout.decode().splitlines()[1:]
     assert row.endswith("  sh     exec, toolbox")
     assert [line.split()[0] for line in reasons] == ["ssh:", "nsenter:"] and "takes root: use sudo" in reasons[1]

@@ -80,7 +80,9 @@ def order(via: str, verb: str, said: str = "--via") -> tuple[str, ...]:
     names = tuple(via.split(","))
     for name in names:
         if name not in ROUTES:
-            raise UsageError(f"{said} takes auto, or of {', '.join(ROUTES)} those to try; not {name!r}")
+            raise UsageError(
+                f"{said} takes auto, {', '.join(ROUTES)}, or several to try in order (nsenter,exec); not {name!r}"
+            )
     return names
 
 

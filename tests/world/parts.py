@@ -1,0 +1,31 @@
+"""The suite in three parts that can run side by side: `--part contract`, `--part docker` and `--part others`. Most of a
+test's time is spent waiting for an engine, so three at a time take little more than a third as long. Each part has a
+World of its own, and as far as can be starts other engines in it than the others do."""
+
+from __future__ import annotations
+
+import pytest
+
+_PARTS = ("contract", "docker", "others")
+_ELSEWHERE = ("podman", "docker26")
+_BEGINNINGS = ("tests/contract/", "tests/bridge/")  # with these two the parts take about as long
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", choices=_PARTS, help="runs one part of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("part")
+    if wanted:
+        left_out = [item for item in items if _part(item) != wanted]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _part(item) == wanted]
+
+
+def _part(item: pytest.Item) -> str:
+    """By its parameters: those of a cell, of the fixture `engine` and the like."""
+    parameters = getattr(item, "callspec", None)
+    if "tests/unit/" in item.nodeid or (parameters and any(name in parameters.id for name in _ELSEWHERE)):
+        return "others"
+    return "contract" if item.nodeid.startswith(_BEGINNINGS) else "docker"
