@@ -71,17 +71,19 @@ def control(descriptor: int) -> None:
 
 class Raw:
     """`with Raw(descriptor):` the caller's terminal in raw mode (cfmakeraw of termios(3)), each key as it is typed;
-    restored once, whatever ends it, a KILL included: a guardian sees to that. Typed-ahead input is kept both ways."""
+    restored once, whatever ends it, a KILL included: a guardian sees to that. Typed-ahead input is kept both ways.
+    farewell: what it then writes there besides, which who isn't killed writes himself."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, farewell: bytes = b"") -> None:
         self._descriptor = descriptor
+        self._farewell = farewell
 
     def __enter__(self) -> None:
         from dockshell.linux.guardian import Guardian  # only terminals take one
 
         before = termios.tcgetattr(self._descriptor)
         raw = _raw(before)
-        self._custody = _Custody(os.dup(self._descriptor), before, raw)
+        self._custody = _Custody(os.dup(self._descriptor), before, raw, self._farewell)
         self._guardian = Guardian(self._custody, [self._custody.descriptor])
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, raw)
 
@@ -99,8 +101,8 @@ class _Custody:
     """The guardian's `Duty`. It leaves the terminal alone where that no longer is as we made it: then somebody has
     restored it already, as a shell does that was waiting for us."""
 
-    def __init__(self, descriptor: int, before: _Settings, raw: _Settings) -> None:
-        self.descriptor, self.before, self._raw = descriptor, before, raw
+    def __init__(self, descriptor: int, before: _Settings, raw: _Settings, farewell: bytes) -> None:
+        self.descriptor, self.before, self._raw, self._farewell = descriptor, before, raw, farewell
 
     def signal(self, number: int) -> bool:
         return False
@@ -108,8 +110,9 @@ class _Custody:
     def end(self) -> None:
         try:
             if termios.tcgetattr(self.descriptor) == self._raw:
+                os.write(self.descriptor, self._farewell)
                 termios.tcsetattr(self.descriptor, termios.TCSANOW, self.before)
-        except termios.error:
+        except (OSError, termios.error):
             pass  # likewise
 
 

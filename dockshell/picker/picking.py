@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pick"]
 
+_LEAVE = b"\x1b[?25h\x1b[?1049l"  # back from xterm's other screen, with a cursor
+
 
 def pick(
     way: Way, command: Command, wanted: Callable[[Container], bool], typed: str = ""
@@ -44,7 +46,7 @@ def pick(
     lookout = Lookout(way, command)
     lookout.begin()
     try:
-        with Raw(0):
+        with Raw(0, _LEAVE):
             picked = Screen(gathering, lookout, typed).run()
     except Ended as ended:
         signal.signal(ended.number, signal.SIG_DFL)
