@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 
 _PARTS = ("contract", "docker", "others")
-_ELSEWHERE = ("podman", "docker26")
 _BEGINNINGS = ("tests/contract/", "tests/bridge/")  # with these two the parts take about as long
 
 
@@ -26,6 +25,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _part(item: pytest.Item) -> str:
     """By its parameters: those of a cell, of the fixture `engine` and the like."""
     parameters = getattr(item, "callspec", None)
-    if "tests/unit/" in item.nodeid or (parameters and any(name in parameters.id for name in _ELSEWHERE)):
+    named = parameters.id if parameters else ""
+    if "tests/unit/" in item.nodeid or "podman" in named:
         return "others"
-    return "contract" if item.nodeid.startswith(_BEGINNINGS) else "docker"
+    if item.nodeid.startswith(_BEGINNINGS):
+        return "contract"
+    return "others" if "docker26" in named else "docker"
