@@ -18,6 +18,7 @@ import pytest
 
 from dockshell.commands.plugin import words
 from dockshell.errors import UsageError
+from tests.contract.watching import unique
 from tests.world import Peer, World
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -199,7 +200,7 @@ def test_when_dockshell_is_gone(plugin: Path, docker: Peer, typed: Run) -> None:
 
 def test_completion(world: World, plugin: Path, docker: Peer, environment: dict[str, str]) -> None:
     """Docker's own completion offers the containers and the options."""
-    name = docker.run("busybox")
+    name = docker.run("busybox", name=f"{unique()}-completed")
     env = {**environment, "DOCKER_HOST": docker.url}
 
     def told(*words: str) -> list[str]:
