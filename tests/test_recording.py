@@ -42,8 +42,9 @@ def test_a_shell_is_recorded_on_every_route(docker: Peer, terminal: Any, tmp_pat
     name = docker.shared("baseimage") if via == "ssh" else docker.run({"toolbox": "bare"}.get(via, "busybox"))
     cast = tmp_path / "session.cast"
     child = terminal("shell", "--via", via, "--record", str(cast), name, dimensions=(20, 70), engine=docker)
-    child.sendline("stty size; read -s it; echo got ${#it}")
+    child.sendline("stty size; stty -echo; echo un''seen; read it; stty echo; echo got ${#it}")
     child.expect("20 70")
+    child.expect("unseen")
     child.sendline("secret")
     child.expect("got 6")
     child.setwinsize(30, 100)
