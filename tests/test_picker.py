@@ -271,6 +271,6 @@ def test_nothing_of_it_stays_in_the_session(docker: Peer, terminal: Terminal) ->
         child.send("\x1b[B")
     child.send("\r")
     seen.shows("#")
+    seen.until(lambda _: len(os.listdir(f"/proc/{child.pid}/task")) == 1, within=5)
     held = [os.readlink(f"/proc/{child.pid}/fd/{number}") for number in os.listdir(f"/proc/{child.pid}/fd")]
-    assert len(os.listdir(f"/proc/{child.pid}/task")) == 1
     assert not [each for each in held if re.match(r"(mnt|net|pid):", each)]
