@@ -106,6 +106,18 @@ def test_config_tells_what_holds_and_why(docker: Peer, dockshell: Run, configure
     assert bare.returncode == 0 and b"there is no " in bare.stderr and b"built in" in bare.stdout
 
 
+def test_config_fits_a_terminal(terminal: Any, configure: Configure) -> None:
+    """At 80 columns a long value is cut, and the line that says it never."""
+    configure(f'record = "/srv/{"deep/" * 20}"\n[container."web-*"]\nuser = "www"\n')
+    child = terminal("config")
+    child.expect(pexpect.EOF)
+    lines = re.sub(rb"\x1b\[[0-9;]*m", b"", child.before).decode().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    record = next(line for line in lines if line.startswith("record "))
+    assert "…" in record and record.rstrip().endswith("~/.config/dockshell/config.toml:1")
+    assert any(line.split()[-1].endswith("config.toml:3") for line in lines if line.startswith("user "))
+
+
 @pytest.mark.parametrize("via", ["nsenter", "exec"])
 def test_the_detach_key_leaves_the_command_to_itself(
     engine: Peer, terminal: Any, configure: Configure, via: str
