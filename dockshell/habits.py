@@ -8,7 +8,6 @@ import time
 from dockshell.config.keys import keys
 from dockshell.errors import printable
 from dockshell.model import replace
-from dockshell.recording import Recording
 from dockshell.routes import order
 
 TYPE_CHECKING = False
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from dockshell.config.held import Config
     from dockshell.entering import Way
     from dockshell.model import Command, Container
+    from dockshell.recording import Recording
 
 __all__ = ["Habits"]
 
@@ -41,14 +41,14 @@ class Habits:
 
     def way(self, way: Way, command: Command) -> Way:
         """The same for the way. Raises UsageError where it names no route."""
-        via = self._text("via")
+        via, detach_key = self._text("via"), self._text("detach_key")
         if via:
             order(via, way.verb, f"via, as {self._origin('via')} has it,")
         return replace(
             way,
             via=way.via or via,
             recording=way.recording or self._recording(command),
-            detach_key=way.detach_key or (keys(self._text("detach_key")) if self._text("detach_key") else b""),
+            detach_key=keys(detach_key) if detach_key else b"",
         )
 
     def _recording(self, command: Command) -> Recording | None:
@@ -56,6 +56,8 @@ class Habits:
         place = self._text("record")
         if not place or command.terminal is None:
             return None
+        from dockshell.recording import Recording  # with json, which who records nothing does without
+
         # Hostile, and to be a part of a file's name.
         name = "".join(c for c in self._container.name if c in _PLAIN)[:64].lstrip(".") or "container"
         file = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}.cast"

@@ -95,6 +95,7 @@ def loaded(docker: Peer, environment: Mapping[str, str], tmp_path: Path) -> Load
 
     def run(*words: str) -> set[str]:
         note = tmp_path / "modules"
+        note.unlink(missing_ok=True)
         done = subprocess.run(
             [sys.executable, "-c", _DRIVER, str(note), *words],
             env={**environment, "DOCKER_HOST": docker.url}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
@@ -126,6 +127,18 @@ def test_the_hot_path_loads_what_is_listed(world: World, docker: Peer, loaded: L
     if verb == "exec":
         world.need_root()
     _check(f"of {verb}", loaded(*_words(verb, docker.shared("busybox"))), _EXPECTED[verb])
+
+
+def test_the_hot_path_with_a_config_file(loaded: Loaded, docker: Peer, environment: Mapping[str, str]) -> None:
+    """Who has one pays for it once: then it is a list that was read before, and nothing that parses or records is
+    loaded."""
+    directory = Path(environment["HOME"], ".config/dockshell")
+    directory.mkdir(parents=True)
+    (directory / "config.toml").write_text('record = "~/casts"\n[container."web-*"]\nuser = "app"\n')
+    for _ in range(2):
+        found = loaded(*_words("exec", docker.shared("busybox")))
+    more = " dockshell.config.held dockshell.config.keys dockshell.habits time"
+    _check("with a config file", found, _EXPECTED["exec"] + more)
 
 
 def test_the_hot_path_without_root(world: World, docker: Peer) -> None:

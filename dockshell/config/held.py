@@ -51,11 +51,6 @@ class Config:
                 held.update((name, (value, section)) for name, value in section.values.items())
         return held
 
-    def text(self, name: str, container: Container | None = None) -> str:
-        """A text; empty where nobody set it."""
-        value = self.settings(container).get(name, ("",))[0]
-        return value if isinstance(value, str) else ""
-
     def on(self, name: str, container: Container | None = None) -> bool:
         """A switch; False where nobody set it."""
         return self.settings(container).get(name, (False,))[0] is True
