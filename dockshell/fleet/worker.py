@@ -15,6 +15,7 @@ from dockshell.engines.docker import DockerEngine
 from dockshell.engines.json import decode, encode
 from dockshell.entering import run, suited
 from dockshell.errors import DockshellError, NotFound, SessionLost, printable
+from dockshell.linux.guardian import reap
 from dockshell.linux.libc import prctl
 from dockshell.linux.passing import LARGEST, receive, send
 from dockshell.linux.signals import FORWARDED, release, signal
@@ -234,7 +235,7 @@ class _Inside:
                 os.close(descriptor)
             result = self._enter(self._task.containers[int(told)])
             self._control.send(encode({**result.__dict__, "error": result.error[:_LONGEST]}))
-            _reap()
+            reap()
 
     def _enter(self, container: Container) -> Result:
         taken = [""]
@@ -275,12 +276,3 @@ class _Inside:
         if not found:
             raise NotFound(f"{printable(container.name)} is gone: somebody removed it just now")
         return found[0]
-
-
-def _reap() -> None:
-    """Guardians that were dismissed end by themselves, and nobody waits for them."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
