@@ -17,14 +17,18 @@ __all__ = ["DROPINS", "ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Ve
 
 class Option:
     """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch;
-    help: one line; many: may be given several times; hidden: not shown by help."""
+    help: one line; many: may be given several times; hidden: not shown by help; only: the verb that means this by a
+    spelling which others have, too."""
 
-    def __init__(self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False) -> None:
+    def __init__(
+        self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False, only: str = ""
+    ) -> None:
         self.names = tuple(names.split())
         self.value = value
         self.help = help
         self.many = many
         self.hidden = hidden
+        self.only = only
 
     @property
     def field(self) -> str:
@@ -84,6 +88,21 @@ OPTIONS = (
     Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
     Option("--format", "FORMAT", "json, or a template: '{name} {image}'"),
     Option("--watch", "", "draws it anew as things change, until Ctrl-C"),
+    Option("--from", "IMAGE", "what to build on (debian:bookworm-slim)", only="image"),
+    Option("-t --tag", "NAME", "the new image's name", only="image"),
+    Option("--ssh", "", "an SSH server, off until it is asked for", only="image"),
+    Option("--cron", "", "cron", only="image"),
+    Option("--syslog", "", "a syslog, which goes to the container's log, too", only="image"),
+    Option("--service", "DIR", "a service: DIR/run, supervised by runit", many=True, only="image"),
+    Option("--startup", "FILE", "a script that runs before the services", many=True, only="image"),
+    Option("-e --env", "K=V", "sets a variable", many=True, only="image"),
+    Option("--no-python", "", "tini and runit alone: no my_init, no setuser", only="image"),
+    Option("-o --output", "DIR", "where dockerfile writes what is to be committed", only="image"),
+    Option("--from", "WHAT", "config, init, files or a PID inside; A,B: what differs", only="env"),
+    Option("--format", "FORMAT", "sh, json, docker (an env-file) or dir, which takes -o", only="env"),
+    Option("-o --output", "DIR", "the directory that --format dir writes", only="env"),
+    Option("--show", "", "shows secrets, which are masked", only="env"),
+    Option("--follow", "", "with log: goes on with what is written, until Ctrl-C", only="services"),
     Option("-v --verbose", "", "tells what was found and which way was taken"),
     Option("--debug", "", "shows tracebacks"),
     Option("-h --help", "", "shows this"),
@@ -100,7 +119,9 @@ def option(spelling: str, verb: str = "") -> Option | None:
     """The option that is spelled so (`-u`, `--user`); of several the one that the verb has."""
     spelled = [each for each in OPTIONS if spelling in each.names]
     own = _KNOWN[verb].options if verb in _KNOWN else ()
-    return next((each for each in spelled if each.field in own), spelled[0] if spelled else None)
+    fitting = [each for each in spelled if each.field in own and each.only in ("", verb)]
+    # What one verb alone means by it comes before what all others mean.
+    return max(fitting, key=lambda each: each.only, default=spelled[0] if spelled else None)
 
 
 _ENGINE = ("host", "context", "verbose", "debug", "help")
@@ -238,6 +259,32 @@ VERBS = {
         (0, 1),
         ("json", *_ENGINE),
         "With a TARGET also each way into it. It ends with 1 where something is wrong.",
+    ),
+    "services": Verb(
+        "the services inside, and what they last wrote",
+        "[TARGET] [NAME ACTION]",
+        "dockshell services web nginx restart",
+        (0, 3),
+        ("json", "follow", *_ENGINE),
+        "Those of runit, s6 and supervisord. ACTION: up, down, restart, status or log.",
+    ),
+    "env": Verb(
+        "the environment of a container's processes",
+        "[TARGET]",
+        "dockshell env web --from config,init",
+        (0, 1),
+        ("from", "format", "output", "show", *_ENGINE),
+        "config: as it was configured; init: as process 1 got it; files: what is in\n"
+        "/etc/container_environment; PID: as that process got it.",
+    ),
+    "image": Verb(
+        "an image worth logging in to",
+        "build|dockerfile",
+        "dockshell image build --ssh -t base",
+        (1, 1),
+        ("from", "tag", "ssh", "cron", "syslog", "service", "startup", "env", "no_python", "output", *_ENGINE),
+        "build makes it. dockerfile prints its Dockerfile; with -o DIR it writes it there,\n"
+        "with all that goes into the image.",
     ),
     "config": Verb(
         "what the config file says, and where",
@@ -427,7 +474,8 @@ def usage(verb: str = "") -> str:
         "options:",
     ]
     for each in OPTIONS:
-        if each.field in known.options and each.field not in known.noted and not each.hidden:
+        shown = each.field in known.options and each.field not in known.noted and not each.hidden
+        if shown and option(each.names[-1], verb) is each:
             spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")
             lines.append(f"  {spelled:24} {each.help}")
     note = ["", known.note] if known.note else []

@@ -5,6 +5,7 @@ The cache is ${XDG_CACHE_HOME:-~/.cache}/dockshell-tests; a tar there is named a
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import platform
@@ -15,14 +16,17 @@ from collections.abc import Callable
 from tests.world.unavailable import Unavailable
 
 
-def debian_tar(suite: str, include: str, finish: str, scratch: str, say: Callable[[str], None]) -> str:
+def debian_tar(
+    suite: str, include: str, finish: str, scratch: str, say: Callable[[str], None], mirrored: str = ""
+) -> str:
     """The path of a tar of a Debian, made first where the cache lacks it. Raises Unavailable where it can't be made
     here.
 
     suite: `trixie`, or empty for this machine's own release; include: packages, with commas between; finish: a script
-    that is run in it at last."""
+    that is run in it at last; mirrored: packages that its apt can install without a network, from /srv/mirror."""
     suite = suite or _own_suite()
-    key = hashlib.sha256("\n".join((suite, os.uname().machine, include, finish)).encode()).hexdigest()[:16]
+    recipe = [suite, os.uname().machine, include, finish, *filter(None, [mirrored and mirrored + _MIRRORED])]
+    key = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dockshell-tests")
     path = os.path.join(cache, f"debian-{key}.tar")
     if os.path.exists(path):
@@ -37,6 +41,8 @@ def debian_tar(suite: str, include: str, finish: str, scratch: str, say: Callabl
             root = os.path.join(scratch, f"debian-{key}")
             try:
                 _bootstrap(suite, include, finish, root)
+                if mirrored:
+                    _carry(suite, mirrored, root)
                 leave = ["--exclude=./dev/*", "--exclude=./proc/*"]
                 _run(["tar", "--numeric-owner", "--sort=name", *leave, "-C", root, "-cf", f"{path}.partial", "."])
                 os.replace(f"{path}.partial", path)
@@ -70,6 +76,36 @@ def _bootstrap(suite: str, include: str, finish: str, root: str) -> None:
     options = ["--variant=minbase", f"--include={include}", f"--components={','.join(components)}"]
     _run([*alone, "debootstrap", *options, suite, root, mirror])
     _run(["chroot", root, "/bin/sh", "-e"], finish.encode())
+
+
+# Makes an index of the packages in /srv/mirror, apt's only source (sources.list(5), a flat repository).
+_MIRRORED = """
+cd /srv/mirror
+for package in *.deb; do
+    dpkg-deb --field "$package"
+    echo "Filename: ./$package"
+    echo "Size: $(stat -c %s "$package")"
+    echo "SHA256: $(sha256sum "$package" | cut -d ' ' -f 1)"
+    echo
+done > Packages
+echo 'deb [trusted=yes] file:/srv/mirror ./' > /etc/apt/sources.list
+rm -rf /etc/apt/sources.list.d /var/lib/apt/lists/* /var/cache/apt/*
+"""
+
+
+def _carry(suite: str, packages: str, root: str) -> None:
+    """Puts the packages, and all that they need, into the Debian's /srv/mirror."""
+    beside = f"{root}.mirrored"
+    try:
+        mirror, components = _mirror(suite)
+        options = ["--variant=minbase", "--download-only", f"--include={packages}"]
+        _run(["debootstrap", *options, f"--components={','.join(components)}", suite, beside, mirror])
+        os.makedirs(f"{root}/srv/mirror")
+        for package in glob.glob(f"{beside}/var/cache/apt/archives/*.deb"):
+            shutil.move(package, f"{root}/srv/mirror/{os.path.basename(package).replace('%3a', '.')}")
+        _run(["chroot", root, "/bin/sh", "-e"], _MIRRORED.encode())
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _mirror(suite: str) -> tuple[str, list[str]]:

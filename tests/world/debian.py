@@ -14,6 +14,12 @@ _FINISH_WORKSHOP = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 useradd --create-home --uid 1000 --shell /bin/bash app
 """
+# What images made of it may ask for: `dockshell image` itself, the pages' walk-through, other supervisors.
+_MIRRORED = (
+    "python3-minimal,runit,openssh-server,cron,busybox-syslogd,tini,memcached,nginx-light,curl,"
+    "zsh,tmux,procps,s6,supervisor"
+)
+_FINISH_SLIM = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale"
 _FINISH = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 rm -rf /var/log/* /etc/ssh/ssh_host_*
@@ -62,3 +68,8 @@ def debian_tarball(scratch: str, say: Callable[[str], None]) -> str:
 def workshop_tarball(scratch: str, say: Callable[[str], None]) -> str:
     """The same of the workshop's."""
     return debian_tar("", _WORKSHOP, _FINISH_WORKSHOP, scratch, say)
+
+
+def slim_tarball(suite: str, scratch: str, say: Callable[[str], None]) -> str:
+    """The same of a small Debian without anything added, whose apt needs no network. suite: as debian_tar() has it."""
+    return debian_tar(suite, "ca-certificates", _FINISH_SLIM, scratch, say, _MIRRORED)

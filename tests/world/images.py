@@ -11,6 +11,8 @@
 - `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
 - `bare`       one static program that does nothing but sleep, and nothing else.
 - `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
+- `slim`       a real Debian with nothing added, as debian:bookworm-slim has it; its apt installs from a directory.
+- `trixie`     the same of the next release.
 - `workshop`   a real Debian with what remote tools want to find: rsync, git, Python, strace. No sshd."""
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.world.archive import Layer
-from tests.world.debian import baseimage_layer, debian_tarball, workshop_tarball
+from tests.world.debian import baseimage_layer, debian_tarball, slim_tarball, workshop_tarball
 from tests.world.unavailable import Unavailable
 
 LOCKED = ("--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges", "--network", "none")
@@ -38,6 +40,7 @@ APP_ENV = (
     "EQUALS=a=b=c",
 )
 
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SLEEP = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 100000 & wait $!; done"]
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:the app:/home/app:/bin/sh\n"
 _GROUP = "root:x:0:\napp:x:1000:\nstaff2:x:2001:app\nvideo2:x:2002:root,app\n"
@@ -103,6 +106,14 @@ def _baseimage_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [debian_tarball(directory, say), baseimage_layer().write(directory)]
 
 
+def _slim_layers(directory: str, say: Callable[[str], None]) -> list[str]:
+    return [slim_tarball("", directory, say)]
+
+
+def _trixie_layers(directory: str, say: Callable[[str], None]) -> list[str]:
+    return [slim_tarball("trixie", directory, say)]
+
+
 def _workshop_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [workshop_tarball(directory, say)]
 
@@ -126,14 +137,16 @@ IMAGES: Mapping[str, Image] = {
     "baseimage": Image(
         _baseimage_layers,
         {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+            "Env": [_PATH, "LANG=C.UTF-8"],
             "Cmd": ["/sbin/my_init"],
         },
     ),
+    "slim": Image(_slim_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
+    "trixie": Image(_trixie_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
     "workshop": Image(
         _workshop_layers,
         {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+            "Env": [_PATH, "LANG=C.UTF-8"],
             "Cmd": ["sleep", "infinity"],
         },
     ),
