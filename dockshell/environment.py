@@ -22,6 +22,7 @@ __all__ = [
     "SHELLS",
     "Extra",
     "Start",
+    "by_login_shell",
     "configured",
     "files_environment",
     "has_shell",
@@ -80,10 +81,13 @@ def prepare(
     """
     identity = identity_of(container, command, files, names_only)
     spare = extra.shell if extra else ""
-    shell = login_shell(identity, files, command.shell, spare) if command.login else ""
+    known = command.login or command.by_login
+    shell = login_shell(identity, files, command.shell, spare) if known else ""
     argv = _reader(command.line, identity, files, spare) if command.line else command.argv
+    if command.by_login:
+        argv = by_login_shell(shell, argv, files)
     environment = configured(container) if initial is None else _pairs(initial)
-    if command.login:
+    if known:
         environment.update(files_environment(files))
     personal = {
         "HOME": identity.home,
@@ -95,16 +99,17 @@ def prepare(
     for name, value in personal.items():
         if value and (foreign or name not in environment):
             environment[name] = value
-    if command.login and not any(name == "LANG" or name.startswith("LC_") for name in environment):
+    if known and not any(name == "LANG" or name.startswith("LC_") for name in environment):
         environment.update(command.languages)
     environment.update(command.env)
     if extra:
         environment["PATH"] = ":".join((*filter(None, (environment.get("PATH", ""),)), *extra.path))
-    home = environment.get("HOME", "/")
-    directories = (
-        (command.directory,) if command.directory else (container.directory or "/",) if command.argv else (home, "/")
-    )
-    return Start(identity, argv, shell, tuple(environment.items()), directories)
+    directories: tuple[str, ...] = (container.directory or "/",)
+    if command.directory:
+        directories = (command.directory,)
+    elif not command.argv or command.by_login:
+        directories = (environment.get("HOME", "/"), "/")
+    return Start(identity, argv, "" if command.by_login else shell, tuple(environment.items()), directories)
 
 
 _LARGE = 16 << 20
@@ -153,6 +158,23 @@ def login_shell(identity: Identity, files: Files, wanted: str = "", spare: str =
         "there is no shell inside: bring one with `--via toolbox`, "
         "or run a program that is there with `dockshell exec TARGET PROGRAM`"
     )
+
+
+def by_login_shell(shell: str, argv: tuple[bytes, ...], files: Files) -> tuple[bytes, ...]:
+    """The words that have a login shell run argv in its own place: that shell, or where its language is another
+    (fish), the first that is there. Old dash knows no -l: there the files of a login are read by name."""
+    name = shell.rpartition("/")[2]
+    if name not in _BOURNE:
+        shell = next((each for each in SHELLS if files.executable(each)), shell)
+        name = shell.rpartition("/")[2]
+    path = shell.encode("utf-8", "surrogateescape")
+    if name in ("sh", "dash"):
+        return (path, b"-c", _PROFILES + b'exec "$@"', path, *argv)
+    return (path, b"-l", b"-c", b'exec "$@"', path, *argv)
+
+
+_BOURNE = ("bash", "zsh", "ash", "sh", "dash", "ksh", "mksh")
+_PROFILES = b'[ -r /etc/profile ] && . /etc/profile; [ -r "$HOME/.profile" ] && . "$HOME/.profile"; '
 
 
 def has_shell(files: Files) -> bool:

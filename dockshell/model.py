@@ -144,6 +144,7 @@ class Command:
     argv: tuple[bytes, ...] = ()
     line: bytes = b""
     shell: str = ""
+    by_login: bool = False
     user: str = ""
     env: tuple[tuple[str, str], ...] = ()
     languages: tuple[tuple[str, str], ...] = ()

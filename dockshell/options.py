@@ -47,7 +47,8 @@ OPTIONS = (
     Option("-n --no-input", "", "gives the command no input; -i: it does (the default)"),
     Option("-t --tty", "", "makes a terminal (the default at one); -T: makes none"),
     Option("-T --no-tty", "", "makes none", hidden=True),
-    Option("-d --detach", "", "starts the command and returns"),
+    Option("-d --detach", "", "starts the command and returns; --login: by a shell"),
+    Option("--login", "", "the command by a login shell, with what that knows", hidden=True),
     Option("--stopped", "", "a stand-in for a stopped one; --keep: keeps changes"),
     Option("--keep", "", "makes an image of a stand-in that was changed", hidden=True),
     Option("--unpause", "", "has a paused one go on for the session"),
@@ -98,7 +99,7 @@ OPTIONS = (
     Option("-e --env", "K=V", "sets a variable", many=True, only="image"),
     Option("--no-python", "", "tini and runit alone: no my_init, no setuser", only="image"),
     Option("-o --output", "DIR", "where dockerfile writes what is to be committed", only="image"),
-    Option("--from", "WHAT", "config, init, files or a PID inside; A,B: what differs", only="env"),
+    Option("--from", "WHAT", "config, init, files or a PID inside; A,B: the diff", only="env"),
     Option("--format", "FORMAT", "sh, json, docker (an env-file) or dir, which takes -o", only="env"),
     Option("-o --output", "DIR", "the directory that --format dir writes", only="env"),
     Option("--show", "", "shows secrets, which are masked", only="env"),
@@ -166,7 +167,7 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
+        (*ENTERING, "login", *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
         "In many: TARGET is a list with patterns (web,api-*), or in its place --all,\n"
         "--label K[=V] or --service NAME. -j N: so many at a time. --group: the output\n"
         "of each in one piece. --json: a line for each, with output and exit code.",
@@ -283,8 +284,8 @@ VERBS = {
         "dockshell image build --ssh -t base",
         (1, 1),
         ("from", "tag", "ssh", "cron", "syslog", "service", "startup", "env", "no_python", "output", *_ENGINE),
-        "build makes it. dockerfile prints its Dockerfile; with -o DIR it writes it there,\n"
-        "with all that goes into the image.",
+        "build makes it. dockerfile prints its Dockerfile; with -o DIR it goes there,\n"
+        "with all that goes in.",
     ),
     "config": Verb(
         "what the config file says, and where",
@@ -368,7 +369,7 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
             if not verb and (word in VERBS or word in HIDDEN):
                 verb = arguments.verb = rest.pop(0)
                 continue
-            if verb not in ("cp", "init"):
+            if verb not in ("cp", "init", "image", "services", "env"):
                 break
             operands.append(rest.pop(0))  # these verbs' own words end no options, as everywhere where one types cp
             continue

@@ -36,6 +36,7 @@ def command(arguments: Arguments, words: Sequence[str]) -> Command:
         raise UsageError("--env-from takes config or init")
     return Command(
         argv=tuple(os.fsencode(word) for word in words),
+        by_login=bool(arguments.on("login")),
         user=arguments.text("user"),
         env=(*(_terminal_variables() if terminal else ()), *_variables(arguments)),
         languages=tuple(

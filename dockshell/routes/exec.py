@@ -144,7 +144,7 @@ def _body(attempt: Attempt) -> dict[str, Any]:
 
 
 def _directory(command: Command, start: Start, files: Files) -> str:
-    if command.login or (command.line and not command.directory):
+    if command.login or (not command.directory and (command.line or command.by_login)):
         return next((each for each in start.directories if files.directory(each)), "/")
     return command.directory
 

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import ExitStack
 
-from dockshell.environment import DEFAULT_PATH, configured, files_environment, login_shell
+from dockshell.environment import DEFAULT_PATH, by_login_shell, configured, files_environment, login_shell
 from dockshell.errors import DockshellError, EngineError, HostKeyError, LoginError, UserError, printable
 from dockshell.identity import Identity, resolve
 from dockshell.routes import ssh_ways
@@ -306,6 +306,9 @@ def _line(container: Container, command: Command, identity: Identity, files: Fil
         argv = (os.fsencode(shell), b"-l")
         languages = () if any(name == "LANG" or name.startswith("LC_") for name in environment) else command.languages
         return words.compose(argv, command.directory, (*languages, *environment.items()))
+    if command.by_login:
+        argv = by_login_shell(login_shell(identity, files, command.shell), command.argv, files)
+        return words.compose(argv, command.directory, environment.items())
     return words.compose(command.argv, command.directory or container.directory or "/", environment.items())
 
 
@@ -322,7 +325,7 @@ def _environment(container: Container, command: Command, files: Files) -> dict[s
     else:
         environment = configured(container)
     environment = {name: value for name, value in environment.items() if name not in _PERSONAL}
-    if command.login:
+    if command.login or command.by_login:
         environment.update(files_environment(files))
         # A login makes these itself: the path from the system's own files, the name from the kernel.
         if environment.get("PATH") == DEFAULT_PATH:
