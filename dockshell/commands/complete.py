@@ -35,6 +35,7 @@ _NOT_RUNNING = (("stopped", "stopped"), ("unpause", "paused"))  # the options wh
 _FIRST = {
     "init": (("bash", ""), ("zsh", ""), ("fish", ""), ("docker", "`docker shell`")),
     "tools": (("list", "what is kept"), ("add", "a directory or an image"), ("remove", "a name")),
+    "image": (("build", "by an engine"), ("dockerfile", "prints what it is made by, or writes it")),
     "ssh": (("enable", "starts it"), ("disable", "undoes that"), ("status", "is it on, and who gets in")),
 }
 
@@ -98,7 +99,9 @@ def candidates(words: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str
 def _spellings(typed: Typed) -> Iterator[tuple[str, str]]:
     allowed = {**options.VERBS, **options.DROPINS}[typed.verb or "shell"].options
     for each in options.OPTIONS:
-        if each.field in allowed and each.field not in _SILENT and (each.many or each.field not in typed.said):
+        known = each.field in allowed and each.field not in _SILENT
+        meant = known and options.option(each.names[-1], typed.verb or "shell") is each
+        if meant and (each.many or each.field not in typed.said):
             yield from ((name, each.help) for name in reversed(each.names))
 
 

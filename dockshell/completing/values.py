@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kept_tools", "values"]
 
-_FILES = ("key", "env_file", "log", "authorized_keys", "record")
+_FILES = ("key", "env_file", "log", "authorized_keys", "record", "output", "startup")
 _FEW = {
     "env_from": (("config", "as configured"), ("init", "as process 1 was started")),
     "host": (("unix://", "a socket"), ("tcp://", "host:port"), ("ssh://", "user@host")),
@@ -29,7 +29,7 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
     """(word, description) for each value of the option, `start` being what was typed of it. Those that a container has
     for it, a user or a directory, are not among them."""
     field = option.field
-    if field in _FILES or (field == "tools" and start.startswith(("/", "."))):
+    if field in _FILES or (field, verb) == ("service", "image") or (field == "tools" and start.startswith(("/", "."))):
         yield FILES, ""
     elif field in _FEW:
         yield from _FEW[field]
