@@ -6,7 +6,9 @@ next ones. Blocks of ```sh are commands that can't be run where the tests run.
 
 A comment says which containers a page is about: `<!-- containers: web scratch=static shop-api-2 -->`. Each is NAME or
 NAME=IMAGE (tests/world/images.py; busybox); it gets the host name NAME and the label app=NAME, PROJECT-SERVICE-NUMBER
-the labels of Compose, and a `static` serves its files on port 8080. In the same way `<!-- images: NAME=IMAGE -->`."""
+the labels of Compose, and a `static` serves its files on port 8080; `none` for a page without any. In the same way
+`<!-- images: NAME=IMAGE -->`. `<!-- made: NAME -->` names containers and images that the page itself makes. The block
+below a `<!-- file: PATH -->` is what that file is to have in it."""
 
 from __future__ import annotations
 
@@ -90,20 +92,29 @@ class Page:
         for word in self._about("images"):
             name, _, image = word.partition("=")
             peer.sh("tag", peer.image(image), name)
-        for word in self._about("containers") or ["web"]:
+        for word in self._about("containers", "web"):
             name, _, image = word.partition("=")
             labels = ["--label", f"app={name}", *_compose(name)]
             serve = ("/busybox", "httpd", "-f", "-p", "8080") if image == "static" else ()
             peer.run(image or "busybox", *serve, name=name, options=["--hostname", name, *labels])
 
     def clear(self, peer: Peer) -> None:
-        """Takes its images' names away. (Its containers go as every test's do.)"""
-        for word in self._about("images"):
-            peer.sh("rmi", word.partition("=")[0], check=False)
+        """Takes its images' names away, and what it made. (The containers that were started for it go as every test's
+        do.)"""
+        made = self._about("made")
+        for name in made:
+            peer.sh("rm", "--force", "--volumes", name, check=False)
+        for name in (*made, *(word.partition("=")[0] for word in self._about("images"))):
+            peer.sh("rmi", name, check=False)
 
-    def _about(self, what: str) -> list[str]:
+    def _about(self, what: str, otherwise: str = "") -> list[str]:
         found = re.search(rf"<!-- {what}: (.*?) -->", self.text)
-        return found[1].split() if found else []
+        return [word for word in (found[1] if found else otherwise).split() if word != "none"]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path and content of each file that the page has one write."""
+        return dict(re.findall(r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE))
 
     @property
     def anchors(self) -> set[str]:

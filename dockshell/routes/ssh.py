@@ -307,8 +307,8 @@ def _line(container: Container, command: Command, identity: Identity, files: Fil
         languages = () if any(name == "LANG" or name.startswith("LC_") for name in environment) else command.languages
         return words.compose(argv, command.directory, (*languages, *environment.items()))
     if command.by_login:
-        argv = by_login_shell(login_shell(identity, files, command.shell), command.argv, files)
-        return words.compose(argv, command.directory, environment.items())
+        by_shell = by_login_shell(login_shell(identity, files, command.shell), command.argv, files)
+        return words.compose(by_shell, command.directory, environment.items())
     return words.compose(command.argv, command.directory or container.directory or "/", environment.items())
 
 

@@ -83,6 +83,11 @@ class Peer:
         self._images.add(reference)
         return reference
 
+    def adopt(self, reference: str) -> str:
+        """Notes that an image which something else made goes at the end; returns the reference."""
+        self._images.add(reference)
+        return reference
+
     def _load(self, write: Callable[[IO[bytes]], None]) -> None:
         """`load`, fed through a pipe."""
         env = {**os.environ, **self.env}
