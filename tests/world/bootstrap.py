@@ -26,25 +26,37 @@ def debian_tar(
     that is run in it at last; mirrored: packages that its apt can install without a network, from /srv/mirror."""
     suite = suite or _own_suite()
     recipe = [suite, os.uname().machine, include, finish, *filter(None, [mirrored and mirrored + _MIRRORED])]
-    key = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+
+    def make(root: str) -> None:
+        if not shutil.which("debootstrap") or not shutil.which("apt-get"):
+            raise Unavailable("making a Debian needs debootstrap on Debian or Ubuntu")
+        say(f"debootstrap makes a Debian {suite} (a minute, once: it is cached)")
+        _bootstrap(suite, include, finish, root)
+        if mirrored:
+            _carry(suite, mirrored, root)
+
+    return cached("debian", "\n".join(recipe), scratch, make)
+
+
+def cached(kind: str, recipe: str, scratch: str, make: Callable[[str], None]) -> str:
+    """The path of a tar of what make(directory) puts into a directory that isn't there yet; where the cache has one of
+    that recipe, that. Raises Unavailable, and what make does."""
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dockshell-tests")
-    path = os.path.join(cache, f"debian-{key}.tar")
+    path = os.path.join(cache, f"{kind}-{key}.tar")
     if os.path.exists(path):
         return path
-    if os.geteuid() != 0 or not shutil.which("debootstrap") or not shutil.which("apt-get"):
-        raise Unavailable("making a Debian needs root and debootstrap on Debian or Ubuntu")
+    if os.geteuid() != 0:
+        raise Unavailable(f"making a root directory ({kind}) needs root")
     os.makedirs(cache, exist_ok=True)
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same one
         if not os.path.exists(path):
-            say(f"debootstrap makes a Debian {suite} (a minute, once: it is cached)")
-            root = os.path.join(scratch, f"debian-{key}")
+            root = os.path.join(scratch, f"{kind}-{key}")
             try:
-                _bootstrap(suite, include, finish, root)
-                if mirrored:
-                    _carry(suite, mirrored, root)
+                make(root)
                 leave = ["--exclude=./dev/*", "--exclude=./proc/*"]
-                _run(["tar", "--numeric-owner", "--sort=name", *leave, "-C", root, "-cf", f"{path}.partial", "."])
+                run(["tar", "--numeric-owner", "--sort=name", *leave, "-C", root, "-cf", f"{path}.partial", "."])
                 os.replace(f"{path}.partial", path)
             finally:
                 shutil.rmtree(root, ignore_errors=True)
@@ -54,7 +66,7 @@ def debian_tar(
 def unpack(tar: str, directory: str) -> None:
     """Makes the directory, with the tar's files in it."""
     os.makedirs(directory)
-    _run(["tar", "--numeric-owner", "-C", directory, "-xpf", tar])
+    run(["tar", "--numeric-owner", "-C", directory, "-xpf", tar])
 
 
 def _release(key: str) -> str:
@@ -74,8 +86,8 @@ def _bootstrap(suite: str, include: str, finish: str, root: str) -> None:
     mirror, components = _mirror(suite)
     alone = ["unshare", "--mount", "--propagation", "private"]
     options = ["--variant=minbase", f"--include={include}", f"--components={','.join(components)}"]
-    _run([*alone, "debootstrap", *options, suite, root, mirror])
-    _run(["chroot", root, "/bin/sh", "-e"], finish.encode())
+    run([*alone, "debootstrap", *options, suite, root, mirror])
+    run(["chroot", root, "/bin/sh", "-e"], finish.encode())
 
 
 # Makes an index of the packages in /srv/mirror, apt's only source (sources.list(5), a flat repository).
@@ -99,11 +111,11 @@ def _carry(suite: str, packages: str, root: str) -> None:
     try:
         mirror, components = _mirror(suite)
         options = ["--variant=minbase", "--download-only", f"--include={packages}"]
-        _run(["debootstrap", *options, f"--components={','.join(components)}", suite, beside, mirror])
+        run(["debootstrap", *options, f"--components={','.join(components)}", suite, beside, mirror])
         os.makedirs(f"{root}/srv/mirror")
         for package in glob.glob(f"{beside}/var/cache/apt/archives/*.deb"):
             shutil.move(package, f"{root}/srv/mirror/{os.path.basename(package).replace('%3a', '.')}")
-        _run(["chroot", root, "/bin/sh", "-e"], _MIRRORED.encode())
+        run(["chroot", root, "/bin/sh", "-e"], _MIRRORED.encode())
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -126,7 +138,8 @@ def _mirror(suite: str) -> tuple[str, list[str]]:
     return mirror, sorted({component for site, component in sites if site == mirror})
 
 
-def _run(argv: list[str], stdin: bytes = b"") -> None:
+def run(argv: list[str], stdin: bytes = b"") -> None:
+    """Runs a program to its end. Raises RuntimeError, with what it said, where it fails."""
     done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise RuntimeError(f"{argv[0]} failed with {done.returncode}:\n" + done.stdout.decode(errors="replace")[-2000:])

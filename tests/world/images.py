@@ -13,6 +13,7 @@
 - `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
 - `slim`       a real Debian with nothing added, as debian:bookworm-slim has it; its apt installs from a directory.
 - `trixie`     the same of the next release.
+- `alpine`     an Alpine with nothing added, as far as it can be had (alpine.py); its apk installs from a directory.
 - `workshop`   a real Debian with what remote tools want to find: rsync, git, Python, strace. No sshd."""
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.world.alpine import alpine_tarball
 from tests.world.archive import Layer
 from tests.world.debian import baseimage_layer, debian_tarball, slim_tarball, workshop_tarball
 from tests.world.unavailable import Unavailable
@@ -114,6 +116,10 @@ def _trixie_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [slim_tarball("trixie", directory, say)]
 
 
+def _alpine_layers(directory: str, say: Callable[[str], None]) -> list[str]:
+    return [alpine_tarball(directory, say)]
+
+
 def _workshop_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [workshop_tarball(directory, say)]
 
@@ -143,6 +149,7 @@ IMAGES: Mapping[str, Image] = {
     ),
     "slim": Image(_slim_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
     "trixie": Image(_trixie_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
+    "alpine": Image(_alpine_layers, {"Env": [_PATH], "Cmd": ["/bin/sh"]}),
     "workshop": Image(
         _workshop_layers,
         {
