@@ -15,6 +15,7 @@
     ├── TimedOut                   125  the library was to wait no longer
     ├── CannotExecute              126  found inside, but it can't be executed
     ├── CommandNotFound            127  not found inside
+    ├── Refused                      1  what was asked for did not come about inside
     └── Failed                       *  the command's own exit code, where the library was asked for success
 
 Messages are one sentence and end with what to do. Text from a container passes through `printable()` first.
@@ -47,6 +48,10 @@ class EngineError(DockshellError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Refused(DockshellError):
+    exit_code = 1
 
 
 class NotFound(DockshellError):

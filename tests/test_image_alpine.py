@@ -43,7 +43,7 @@ def test_all_parts_on_alpine(docker: Peer, dockshell: Run) -> None:
     _eventually(lambda: b"seen" in docker.sh("logs", name).stdout + docker.sh("logs", name).stderr)
     running = dockshell("services", name, engine=docker).stdout
     for service in (b"cron", b"sshd", b"syslog"):
-        assert [b"run"] == [row.split()[1] for row in running.splitlines() if row.split()[:1] == [service]], running
+        assert [b"running"] == [row.split()[1] for row in running.splitlines() if row.split()[:1] == [service]], running
     assert b"crond" in inside("ps")
     begun = time.monotonic()
     docker.sh("stop", name)
