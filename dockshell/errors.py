@@ -50,10 +50,6 @@ class EngineError(DockshellError):
         self.status = status
 
 
-class Refused(DockshellError):
-    exit_code = 1
-
-
 class NotFound(DockshellError):
     pass
 
@@ -114,6 +110,10 @@ class CommandNotFound(DockshellError):
 
     exit_code = 127
     taken: bytes | None = b""
+
+
+class Refused(DockshellError):
+    exit_code = 1
 
 
 class Failed(DockshellError):

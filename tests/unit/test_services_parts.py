@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockshell.commands.services import _Lines
+from dockshell.errors import Refused
 from dockshell.services.finding import SUPERVISORS, understood
 from dockshell.services.service import State
 
