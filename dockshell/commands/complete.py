@@ -29,9 +29,11 @@ __all__ = ["candidates", "run"]
 _PATIENCE = 2.0  # seconds; who presses TAB doesn't wait longer for an engine that is stuck
 _SILENT = ("detach_keys", "latest", "version")  # the options that nobody needs to see
 _COMMANDING = ("exec", *options.DROPINS)  # behind whose TARGET a command stands
-_NAMING = ("shell", "ip", "pid", "proxy", "forward", "doctor", "config", *_COMMANDING)  # whose first word is a TARGET
+# Those whose first word is a TARGET.
+_NAMING = ("shell", "ip", "pid", "proxy", "forward", "doctor", "services", "env", "config", *_COMMANDING)
 _CHOOSING = ("all", "label", "service", "pick")  # the options that stand in for TARGET
 _NOT_RUNNING = (("stopped", "stopped"), ("unpause", "paused"))  # the options whose TARGET is one in that state
+_ACTIONS = ("up", "down", "restart", "status", "log")  # what services takes behind NAME
 _FIRST = {
     "init": (("bash", ""), ("zsh", ""), ("fish", ""), ("docker", "`docker shell`")),
     "tools": (("list", "what is kept"), ("add", "a directory or an image"), ("remove", "a name")),
@@ -161,6 +163,11 @@ def _further(typed: Typed, last: str, view: View) -> Iterator[tuple[str, str]]:
         yield from kept_tools()
     elif typed.verb == "tools" and typed.operands == ["add"] and last.startswith(("/", ".")):
         yield FILES, ""
+    elif typed.verb == "services" and len(typed.operands) < 3:
+        yield from ((action, "") for action in _ACTIONS)
+        if len(typed.operands) == 1:
+            services = inside.paths(view.container(typed.operands[0]), "/etc/service/")
+            yield from ((path.split("/")[3], "service") for path, _ in services if path.endswith("/"))
     elif typed.verb == "forward":
         before = last[: last.rfind(":") + 1]
         yield from ((before + port, what) for port, what in inside.ports(view.container(typed.operands[0])))

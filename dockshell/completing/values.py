@@ -22,6 +22,8 @@ _FEW = {
     "host": (("unix://", "a socket"), ("tcp://", "host:port"), ("ssh://", "user@host")),
     "format": (("json", "a line each"),),
 }
+_ENVIRONMENTS = (*_FEW["env_from"], ("files", "in /etc/container_environment"))
+_FORMATS = (("sh", "for a shell's ."), ("json", "an object"), ("docker", "an env-file"), ("dir", "takes -o DIR"))
 _STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 
 
@@ -31,6 +33,11 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
     field = option.field
     if field in _FILES or (field, verb) == ("service", "image") or (field == "tools" and start.startswith(("/", "."))):
         yield FILES, ""
+    elif (field, verb) == ("from", "env"):
+        first = start[: start.find(",") + 1]  # of two to compare
+        yield from ((first + word, what) for word, what in _ENVIRONMENTS)
+    elif (field, verb) == ("format", "env"):
+        yield from _FORMATS
     elif field in _FEW:
         yield from _FEW[field]
     elif field == "via":

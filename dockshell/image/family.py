@@ -22,12 +22,14 @@ class Family:
     group: str
 
 
-# Debian and what descends from it, Ubuntu above all. Host keys that a package made would be everybody's.
+# Debian and what descends from it, Ubuntu above all. Host keys that a package made would be everybody's. A container can't
+# set a login uid where its engine has one already, pam_loginuid(8), and neither login nor cron's jobs are to fail by that.
 DEBIAN = Family(
     "debian",
     "apt-get update \\\n"
     "    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {} \\\n"
-    "    && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*",
+    "    && sed -i '/pam_loginuid/s/required/optional/' /etc/pam.d/* \\\n"
+    "    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /etc/ssh/ssh_host_*",
     {
         "init": "runit python3-minimal",
         "bare": "runit tini",

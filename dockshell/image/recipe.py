@@ -46,6 +46,8 @@ def _lines(plan: Plan, base: Base, command: str) -> Iterator[str]:
     yield ""
     if base.user:
         yield "USER root"
+    yield "# Else Debian's runit makes it a link to a directory in which packages have services of their own."
+    yield "RUN mkdir -p /etc/service"
     packages = " ".join(filter(None, (family.packages[part] for part in parts(plan))))
     yield f"RUN {family.install.format(packages)}"
     yield f"COPY {' '.join(f'{part}/' for part in parts(plan))} /"
