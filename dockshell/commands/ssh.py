@@ -28,6 +28,7 @@ __all__ = ["run"]
 
 _NOT_LISTENING = 3  # as systemctl status has it for what isn't running: LSB, exit codes of the status action
 _PATIENCE = 60.0  # seconds for one step inside; host keys take a few
+_BEGINS_WITHIN = 3.0  # seconds after the container was started
 _LISTENS_WITHIN = 20.0  # seconds after the service was started
 _MUCH = 1 << 20  # bytes that a step may say
 
@@ -116,7 +117,7 @@ class _Sshd:
 
 
 def _enable(sshd: _Sshd, voice: Voice) -> int:
-    facts = sshd.service.look()
+    facts = _begun(sshd)
     sshd.needed(facts)
     if facts.state == "run" and facts.listening and not facts.disabled:
         by = "" if facts.recorded else ", and not by dockshell, so `disable` will leave it on"
@@ -128,6 +129,16 @@ def _enable(sshd: _Sshd, voice: Voice) -> int:
         voice.say(f"the sshd in {sshd.name} is on: `dockshell ssh disable {sshd.name}` undoes it")
     sshd.show(facts, voice)
     return 0
+
+
+def _begun(sshd: _Sshd) -> Facts:
+    """The facts. A container that has just started gets a moment to start its services."""
+    until = min(sshd.container.started, time.time()) + _BEGINS_WITHIN
+    while True:
+        facts = sshd.service.look()
+        if not sshd.service.lacks(facts) or time.time() > until:
+            return facts
+        time.sleep(0.1)
 
 
 def _listening(sshd: _Sshd) -> Facts:

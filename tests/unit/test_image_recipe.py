@@ -88,7 +88,11 @@ def _unquoted(line: str) -> str:
     return re.sub(r'\\(["\\$])', r"\1", line.partition("=")[2][1:-1])
 
 
-@given(st.text(st.characters(blacklist_characters="\0"), max_size=40))
+_TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=40)
+_BYTES = st.binary(max_size=20).map(lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
+
+
+@given(_TEXTS | _BYTES)
 def test_any_value_arrives(value: str) -> None:
     """In the Dockerfile, or where that can't spell it in a file: one of the two, and as it was."""
     wanted = Plan(variables=(("NAME", value),))
