@@ -284,8 +284,7 @@ VERBS = {
         "dockshell image build --ssh -t base",
         (1, 1),
         ("from", "tag", "ssh", "cron", "syslog", "service", "startup", "env", "no_python", "output", *_ENGINE),
-        "build makes it. dockerfile prints its Dockerfile; with -o DIR it goes there,\n"
-        "with all that goes in.",
+        "build makes it. dockerfile prints its Dockerfile; with -o DIR it goes there,\nwith all that goes in.",
     ),
     "config": Verb(
         "what the config file says, and where",

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Option, Verb
+from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Option, Verb, option
 
 __all__ = ["PATH", "page", "write"]
 
@@ -39,7 +39,9 @@ _EXIT = {
     "126": "the command can't be executed",
     "125": "dockshell never got in: no such container, none that runs, no way in, no engine",
     "2": "the words don't fit together",
-    "1": "of `dockshell cp`: something was not copied, and has been named; of `dockshell doctor`: something is wrong",
+    "1": "of `dockshell cp`: something was not copied, and has been named; of `dockshell doctor`: something is wrong; "
+    "of `dockshell services`: it did not come about; of `dockshell env` with two: they differ",
+    "3": "of `dockshell ssh status` and `dockshell services TARGET NAME status`: it is down",
 }
 _FILES = {
     "~/.config/dockshell/config.toml": "what is always to hold: see `dockshell config`",
@@ -75,7 +77,7 @@ def page() -> str:
     lines += [".SH TARGET", *_items(_TARGETS)]
     lines += [".SH VERBS", _text("Before the verb or after it, each takes the options of every verb, below.")]
     for name, verb in VERBS.items():
-        lines += _verb(f"dockshell {name}", verb)
+        lines += _verb(name, verb)
     lines += [".SH OTHER NAMES"]
     for name, verb in DROPINS.items():
         lines += _verb(name, verb)
@@ -104,7 +106,8 @@ def _synopsis() -> Iterator[str]:
         yield f"{_bold(name)} {_escaped(words)}"
 
 
-def _verb(spoken: str, verb: Verb) -> Iterator[str]:
+def _verb(name: str, verb: Verb) -> Iterator[str]:
+    spoken = name if name in DROPINS else f"dockshell {name}"
     yield f".SS {_quoted(f'{spoken} {verb.words}'.rstrip())}"
     summary = f"{verb.summary[0].upper()}{verb.summary[1:]}."
     own = [field for field in verb.options if field not in _COMMON]
@@ -112,16 +115,16 @@ def _verb(spoken: str, verb: Verb) -> Iterator[str]:
         summary += " It takes the options of a session, below."
         own = [field for field in own if field not in _SESSION]
     yield _text(summary)
-    yield from _options(field for field in own if field not in verb.noted)
+    yield from _options((field for field in own if field not in verb.noted), name)
     if verb.note:
         yield from (".PP", *_paragraphs(verb.note))
 
 
-def _options(fields: Iterable[str]) -> Iterator[str]:
-    """As items, in the order of the table."""
+def _options(fields: Iterable[str], verb: str = "") -> Iterator[str]:
+    """As items, in the order of the table; of those that are spelled alike, the verb's."""
     wanted = set(fields)
     for each in OPTIONS:
-        if each.field in wanted:
+        if each.field in wanted and (option(each.names[-1], verb) is each if verb else not each.only):
             # What the help says of a neighbour that it doesn't show is said by that one's own item.
             yield from (".TP", _spelled(each), _text(each.help.partition("; -")[0]))
 

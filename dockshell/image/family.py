@@ -22,8 +22,8 @@ class Family:
     group: str
 
 
-# Debian and what descends from it, Ubuntu above all. Host keys that a package made would be everybody's. A container can't
-# set a login uid where its engine has one already, pam_loginuid(8), and neither login nor cron's jobs are to fail by that.
+# Debian and what descends from it, Ubuntu above all. Host keys that a package made would be everybody's. Inside, no
+# login uid can be set where the engine has one already, pam_loginuid(8); neither logins nor jobs are to fail by that.
 DEBIAN = Family(
     "debian",
     "apt-get update \\\n"

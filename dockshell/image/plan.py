@@ -15,7 +15,7 @@ __all__ = ["BASE", "Plan", "services", "startup", "variables"]
 
 BASE = "debian:bookworm-slim"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-_OURS = ("sshd", "cron", "syslog", "syslog-forwarder")
+_OURS = ("sshd", "cron", "syslog")
 
 
 @noun(frozen=True)

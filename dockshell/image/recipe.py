@@ -72,7 +72,7 @@ def _lines(plan: Plan, base: Base, command: str) -> Iterator[str]:
     yield ""
     if base.entrypoint:
         yield "ENTRYPOINT []"
-    yield 'CMD ["/sbin/my_init"]' if plan.python else 'CMD ["tini", "-g", "--", "/sbin/run_services"]'
+    yield 'CMD ["/sbin/my_init"]' if plan.python else 'CMD ["tini", "-g", "-s", "--", "/sbin/run_services"]'
 
 
 def _spellable(value: str) -> bool:

@@ -24,17 +24,20 @@ ALGORITHMS = {
 }
 _FILE = re.compile(r"ssh_host_[a-z0-9]{1,20}_key\.pub")
 _LARGEST = 16 << 10
+# The latter in images of ours (image/layers/ssh) whose /etc can't be written. Like the former it is root's alone.
+_DIRECTORIES = ("/etc/ssh", "/run/sshd")
 
 
 def read(files: Files) -> dict[str, set[bytes]]:
-    """Key type → the public keys (blobs, RFC 4253, 6.6) of that type in /etc/ssh/ssh_host_*_key.pub, in ALGORITHMS'
-    order. Empty where there is none that can be used."""
+    """Key type → the public keys (blobs, RFC 4253, 6.6) of that type in /etc/ssh/ssh_host_*_key.pub, and where there is
+    none in /run/sshd, in ALGORITHMS' order. Empty where there is none that can be used."""
     found: dict[str, set[bytes]] = {}
-    for name in files.names("/etc/ssh"):
-        if _FILE.fullmatch(name) and (content := files.read("/etc/ssh/" + name, _LARGEST)):
-            parsed = public_line(content.split(b"\n", 1)[0])
-            if parsed:
-                found.setdefault(parsed[0], set()).add(parsed[1])
+    for directory in _DIRECTORIES:
+        for name in files.names(directory) if not found else ():
+            if _FILE.fullmatch(name) and (content := files.read(f"{directory}/{name}", _LARGEST)):
+                parsed = public_line(content.split(b"\n", 1)[0])
+                if parsed:
+                    found.setdefault(parsed[0], set()).add(parsed[1])
     return {kind: found[kind] for kind in ALGORITHMS if kind in found}
 
 

@@ -37,6 +37,9 @@ run=/run/sshd
 
 # A line for each fact; which sockets listen, and which of them are an sshd's.
 look() {
+    # Where /etc can't be written, runsv works elsewhere (image/layers/init/sbin/my_init).
+    elsewhere=/run/service/${service##*/}
+    [ -e "$service/supervise" ] || [ ! -e "$elsewhere/supervise" ] || service=$elsewhere
     echo "service $(sv status "$service" 2>&1)"
     [ ! -e "$service/down" ] || echo down
     [ ! -d "$record" ] || echo record

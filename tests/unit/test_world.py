@@ -17,7 +17,6 @@ import pytest
 from tests.world import Unavailable, World
 from tests.world.archive import Layer, write_image
 from tests.world.daemon import Daemon, answers
-from tests.world.debian import baseimage_layer
 from tests.world.leaks import leaks
 from tests.world.scratch import make_scratch, remove_scratch
 
@@ -25,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_insecure_key_is_the_well_known_one() -> None:
-    """The baseimage's insecure key has the fingerprint that everybody knows."""
-    key = (ROOT / "tests/world/baseimage/insecure_key.pub").read_text().split()
+    """An image's insecure key has the fingerprint that everybody knows."""
+    key = (ROOT / "dockshell/image/layers/ssh/etc/insecure_key.pub").read_text().split()
     digest = base64.b64encode(hashlib.sha256(base64.b64decode(key[1])).digest()).decode().rstrip("=")
     assert digest == "mNz9adiNUt9xnouQa1sVz3M2zmUV/nTEjUOucMNM9l4"
     assert key[2] == "baseimage-docker-insecure-key"
@@ -53,17 +52,6 @@ def test_image_archive_is_complete_and_reproducible(tmp_path: Path) -> None:
     assert config["config"]["Env"] == ["A=ä b"]
     digests = [hashlib.sha256(content[layer]).hexdigest() for layer in manifest["Layers"]]
     assert config["rootfs"]["diff_ids"] == [f"sha256:{digest}" for digest in digests]
-
-
-def test_baseimage_is_laid_out_like_baseimage_docker(tmp_path: Path) -> None:
-    """sshd is off, the environment's directory is private, and the image has no host key."""
-    with tarfile.open(baseimage_layer().write(str(tmp_path))) as layer:
-        modes = {entry.name: entry.mode for entry in layer}
-    assert modes["etc/container_environment"] == 0o700
-    assert modes["etc/container_environment.sh"] == modes["etc/container_environment.json"] == 0o640
-    assert modes["sbin/my_init"] == modes["etc/service/sshd/run"] == modes["usr/sbin/enable_insecure_key"] == 0o755
-    assert "etc/service/sshd/down" in modes
-    assert not any("ssh_host" in name and "key" in name for name in modes if not name.startswith("etc/my_init.d"))
 
 
 def test_need_skips_with_the_reason() -> None:

@@ -10,7 +10,7 @@
                privileges, no network.
 - `static`     one static program, /busybox, and nothing else: no /etc, no shell at any usual path.
 - `bare`       one static program that does nothing but sleep, and nothing else.
-- `baseimage`  a real Debian laid out like baseimage-docker (debian.py).
+- `baseimage`  what `dockshell image build --ssh` makes of a real Debian, with zsh, tmux and app (baseimage.py).
 - `slim`       a real Debian with nothing added, as debian:bookworm-slim has it; its apt installs from a directory.
 - `trixie`     the same of the next release.
 - `alpine`     an Alpine with nothing added, as far as it can be had (alpine.py); its apk installs from a directory.
@@ -22,12 +22,16 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.world.alpine import alpine_tarball
 from tests.world.archive import Layer
-from tests.world.debian import baseimage_layer, debian_tarball, slim_tarball, workshop_tarball
+from tests.world.baseimage import CONFIG, baseimage_tarball
+from tests.world.debian import slim_tarball, workshop_tarball
 from tests.world.unavailable import Unavailable
+
+if TYPE_CHECKING:
+    from tests.world.peer import Peer
 
 LOCKED = ("--cap-drop", "ALL", "--read-only", "--security-opt", "no-new-privileges", "--network", "none")
 
@@ -51,11 +55,12 @@ _GROUP = "root:x:0:\napp:x:1000:\nstaff2:x:2001:app\nvideo2:x:2002:root,app\n"
 @dataclass(frozen=True)
 class Image:
     """How to make an image: layers(directory for them) → paths of tars; config: its configuration; options: what it
-    is run with."""
+    is run with. built: where an engine has to make it, the path of its one layer."""
 
-    layers: Callable[[str, Callable[[str], None]], list[str]]
+    layers: Callable[[str, Callable[[str], None]], list[str]] = lambda directory, say: []
     config: Mapping[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    built: Callable[[Peer, str, Callable[[str], None]], str] | None = None
 
 
 def _busybox() -> str:
@@ -104,10 +109,6 @@ def _bare_layer(directory: str, say: Callable[[str], None]) -> list[str]:
     return [layer.write(directory)]
 
 
-def _baseimage_layers(directory: str, say: Callable[[str], None]) -> list[str]:
-    return [debian_tarball(directory, say), baseimage_layer().write(directory)]
-
-
 def _slim_layers(directory: str, say: Callable[[str], None]) -> list[str]:
     return [slim_tarball("", directory, say)]
 
@@ -140,13 +141,7 @@ IMAGES: Mapping[str, Image] = {
     "locked": Image(_busybox_layer, {"Env": ["PATH=/bin:/sbin:/usr/bin"], "Cmd": _SLEEP, "User": "65532"}, LOCKED),
     "static": Image(_static_layer, {"Env": ["PATH=/"], "Cmd": ["/busybox", "sleep", "100000"]}),
     "bare": Image(_bare_layer, {"Env": ["PATH=/"], "Cmd": ["/sleep", "100000"]}),
-    "baseimage": Image(
-        _baseimage_layers,
-        {
-            "Env": [_PATH, "LANG=C.UTF-8"],
-            "Cmd": ["/sbin/my_init"],
-        },
-    ),
+    "baseimage": Image(config=CONFIG, built=baseimage_tarball),
     "slim": Image(_slim_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
     "trixie": Image(_trixie_layers, {"Env": [_PATH], "Cmd": ["bash"]}),
     "alpine": Image(_alpine_layers, {"Env": [_PATH], "Cmd": ["/bin/sh"]}),

@@ -63,6 +63,8 @@ class Peer:
         if name not in self._images:
             image = IMAGES[name]
             layers = image.layers(self._scratch, self._say)
+            if image.built:
+                layers.append(image.built(self, self._scratch, self._say))
             self._load(lambda out: write_image(out, reference, dict(image.config), layers))
             self._images.add(name)
         return reference
