@@ -1,5 +1,5 @@
-"""`dockshell image` on an Alpine: its own apk, shell, crond and syslogd; Python, runit, sshd and tini are a Debian's there
-(tests/world/alpine.py)."""
+"""`dockshell image` on an Alpine: its own apk, shell, crond and syslogd; Python, runit, sshd and tini are a Debian's
+there (tests/world/alpine.py)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_all_parts_on_alpine(docker: Peer, dockshell: Run) -> None:
     _eventually(lambda: b"seen" in docker.sh("logs", name).stdout + docker.sh("logs", name).stderr)
     running = dockshell("services", name, engine=docker).stdout
     for service in (b"cron", b"sshd", b"syslog"):
-        assert [b"running"] == [row.split()[1] for row in running.splitlines() if row.split()[:1] == [service]], running
+        assert [row.split()[1] for row in running.splitlines() if row.split()[:1] == [service]] == [b"running"], running
     assert b"crond" in inside("ps")
     begun = time.monotonic()
     docker.sh("stop", name)

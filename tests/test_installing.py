@@ -97,6 +97,19 @@ def test_installed_it_works(installed: Installed, docker: Peer, environment: dic
         assert told.startswith((_ROOT / "completions" / script).read_text())
 
 
+def test_what_goes_into_images_is_installed(installed: Installed, environment: dict[str, str], tmp_path: Path) -> None:
+    """An installed `dockshell image dockerfile` writes all that a checkout's does, and what may be executed still may."""
+    words = ("dockshell", "-H", "unix:///nowhere", "image", "dockerfile", "--ssh", "--cron", "--syslog", "-o")
+    installed.run(*words, str(tmp_path / "image"), env=environment)
+    layers = _ROOT / "dockshell/image/layers"
+    for part in ("init", "ssh", "cron", "syslog"):
+        there = {str(path.relative_to(layers)) for path in (layers / part).rglob("*") if path.is_file()}
+        written = {path for path in (tmp_path / "image" / part).rglob("*") if path.is_file()}
+        assert {str(path.relative_to(tmp_path / "image")) for path in written} == there
+        for path in written:
+            assert os.access(path, os.X_OK) == path.read_bytes().startswith(b"#!"), path
+
+
 def test_the_rest_is_where_distributions_look(installed: Installed) -> None:
     """Completions and the man page are installed below share/, under the names by which shells and man look for
     them."""
