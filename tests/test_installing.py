@@ -98,7 +98,7 @@ def test_installed_it_works(installed: Installed, docker: Peer, environment: dic
 
 
 def test_what_goes_into_images_is_installed(installed: Installed, environment: dict[str, str], tmp_path: Path) -> None:
-    """An installed `dockshell image dockerfile` writes all that a checkout's does, and what may be executed still may."""
+    """An installed `dockshell image dockerfile` writes all that a checkout's does, and scripts may be executed."""
     words = ("dockshell", "-H", "unix:///nowhere", "image", "dockerfile", "--ssh", "--cron", "--syslog", "-o")
     installed.run(*words, str(tmp_path / "image"), env=environment)
     layers = _ROOT / "dockshell/image/layers"
