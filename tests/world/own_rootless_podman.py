@@ -55,6 +55,7 @@ def start_rootless_podman(scratch: str) -> Daemon:
         "system", "service", "--time=0", f"unix://{directory}/engine.sock",
     ]  # fmt: skip
     env = {**rootless_environment(scratch), "HOME": f"{directory}/home", "XDG_RUNTIME_DIR": f"{directory}/own"}
+    env["XDG_CACHE_HOME"] = f"{directory}/home/.cache"  # the caller's own may be out of that person's reach
     return Daemon(["unshare", "--mount", "sh", "-ec", _START, "sh", directory, *podman], directory, env)
 
 
