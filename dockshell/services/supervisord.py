@@ -8,6 +8,7 @@ from dockshell.services.service import State, number
 __all__ = ["Supervisord"]
 
 # $PID, the configuration file that its words name, if any, and what to do. For any Python that supervisord runs with.
+# It is no fault that one was stopped (70) or started (60) already, nor that it ended at once (40, 50): that is seen.
 _PROGRAM = r"""
 import os, sys
 try:
@@ -53,11 +54,11 @@ def look(each):
         say("words", "container" if out.startswith(("/dev/", "/proc/")) else "nowhere")
     sys.stdout.flush()
 
-def ask(method, code, wait):
+def ask(method, codes, wait):
     try:
         method(name, wait)
     except Fault as fault:
-        if fault.faultCode != code:
+        if fault.faultCode not in codes:
             raise
 
 try:
@@ -65,9 +66,9 @@ try:
         for each in server.getAllProcessInfo():
             look(each)
     if action in ("down", "restart"):
-        ask(server.stopProcess, 70, action == "restart")
+        ask(server.stopProcess, [70], action == "restart")
     if action in ("up", "restart"):
-        ask(server.startProcess, 60, False)
+        ask(server.startProcess, [40, 50, 60], False)
 except Exception as error:
     sys.exit(str(getattr(error, "faultString", error)))
 """

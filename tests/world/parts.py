@@ -15,6 +15,9 @@ _BEGINNINGS = (
     "tests/test_image",
     "tests/test_login.py",
     "tests/test_services.py",
+    "tests/test_ssh_config.py",
+    "tests/test_ssh_keys_inside.py",
+    "tests/test_ssh_service.py",
 )
 
 
