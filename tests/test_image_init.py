@@ -473,7 +473,8 @@ def test_at_a_terminal(docker: Peer, dockshell: Run, terminal: Terminal) -> None
     assert child.exitstatus == 9
     child = terminal(command=(*words, "bash", "--norc"))
     child.expect("# ")
-    child.sendline("sleep 100")
+    child.sendline("sh -c 'echo $((20 + 3)); exec sleep 100'")
+    child.expect("23")  # it has the terminal now
     child.send("\x03")
     child.expect("# ")
     child.sendline("echo $((6 * 7))$(tty); exit 8")
