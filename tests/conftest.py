@@ -3,7 +3,8 @@ tests/world/reporting.py.
 
 - `world`, `docker`, `podman`, and `engine`, which runs a test on each of the two: real engines (tests/world).
 - `dockshell(*words, …)`: the real command, its output as bytes. `terminal(*words, …)`: the real command on a real pty
-  (pexpect)."""
+  (pexpect).
+- `member`, `nobody`: somebody without any right but the socket's, and the real command as that person."""
 
 from __future__ import annotations
 
@@ -17,12 +18,14 @@ import pytest
 
 from tests.world import Peer, World
 from tests.world.leaks import leaks
+from tests.world.person import Person, let_in, person
 
 pytest_plugins = ["tests.world.reporting", "tests.world.parts", "tests.world.bounds", "tests.contract.table"]
 
 COMMAND = [os.path.join(os.path.dirname(sys.executable), "dockshell")]
 if not os.path.exists(COMMAND[0]):
     COMMAND = [sys.executable, "-m", "dockshell"]
+_NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +123,27 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spaw
     yield start
     for child in spawned:
         child.close(force=True)
+
+
+@pytest.fixture
+def member(world: World, docker: Peer) -> Iterator[Person]:
+    """Somebody without any right but the socket's: a member of the docker group."""
+    world.need_root()
+    socket = docker.url.removeprefix("unix://")
+    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
+    with person(_NOBODY, [_NOBODY, os.stat(socket).st_gid]) as somebody:
+        yield somebody._replace(environment={**somebody.environment, "DOCKER_HOST": docker.url})
+
+
+@pytest.fixture
+def nobody(member: Person) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """nobody(*words, input=b""): runs dockshell as that person."""
+
+    def run(*words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        argv, env = [*member.command, *words], member.environment
+        return subprocess.run(argv, input=input, capture_output=True, env=env, cwd="/", check=False, timeout=60)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
@@ -22,11 +22,10 @@ from dockshell.variables.sources import variables
 from tests.contract.watching import until
 from tests.screen import Seen
 from tests.world import Peer, World
-from tests.world.person import Person, let_in, person
+from tests.world.person import Person
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
-NOBODY = 65534
 SECRETS = {
     "DB_PASSWORD": "tR0ub4dor-1",
     "PGPASSWORD": "tR0ub4dor-2",
@@ -83,16 +82,6 @@ def _started_with(peer: Peer, name: str) -> dict[bytes, bytes]:
     """The environment of its first process, as the kernel has it."""
     told = peer.sh("exec", name, "cat", "/proc/1/environ").stdout
     return dict(pair.split(b"=", 1) for pair in told.removesuffix(b"\0").split(b"\0"))
-
-
-@pytest.fixture
-def member(world: World, docker: Peer) -> Iterator[Person]:
-    """Somebody without any right but the socket's."""
-    world.need_root()
-    socket = docker.url.removeprefix("unix://")
-    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
-    with person(NOBODY, [NOBODY, os.stat(socket).st_gid]) as somebody:
-        yield somebody._replace(environment={**somebody.environment, "DOCKER_HOST": docker.url})
 
 
 def _rows(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:

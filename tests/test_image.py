@@ -102,6 +102,7 @@ def test_a_base_of_its_own_manner(docker: Peer, dockshell: Run) -> None:
         (["build", "-t", "x", "--env", "A"], 2, "--env takes K=V"),
         (["build", "-t", "x", "--service", "/nonexistent"], 2, "is none"),
         (["build", "-t", "x", "--startup", "/etc/passwd", "--no-python"], 2, "--startup takes my_init"),
+        (["build", "-t", "x", "--env", "A=1\n2", "--no-python"], 2, "more than one line"),
         (["build", "-t", "UPPER/case", "--from", "dockshell-test/slim"], 125, "invalid"),
         (["build", "-t", "x", "--from", "dockshell-test/busybox"], 2, "takes Debian, Ubuntu or Alpine"),
     ],

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pexpect
 import pytest
 
 from tests.conftest import COMMAND
-from tests.world import Peer, World
-from tests.world.person import let_in, person
+from tests.world import Peer
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Row = dict[str, Any]
@@ -314,22 +312,6 @@ def test_one_that_cannot_be_asked(docker: Peer, dockshell: Run) -> None:
     done = dockshell("services", name, engine=docker)
     assert done.returncode == 1 and done.stdout.splitlines()[1].startswith(b"one   running")
     assert b"not all services are shown: supervisord: " in done.stderr and b"supervisorctl" in done.stderr
-
-
-@pytest.fixture
-def nobody(world: World, docker: Peer) -> Iterator[Run]:
-    """nobody(*words): runs dockshell as somebody without any right but the socket's."""
-    world.need_root()
-    socket = docker.url.removeprefix("unix://")
-    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
-    with person(65534, [65534, os.stat(socket).st_gid]) as somebody:
-
-        def run(*words: str) -> subprocess.CompletedProcess[bytes]:
-            env = {**somebody.environment, "DOCKER_HOST": docker.url}
-            argv = [*somebody.command, *words]
-            return subprocess.run(argv, capture_output=True, env=env, cwd="/", check=False, timeout=60)
-
-        yield run
 
 
 def test_without_root(docker: Peer, nobody: Run, dockshell: Run) -> None:

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.contract.watching import end_all, unique
-from tests.world import Peer, World
-from tests.world.person import Person, let_in, person
-
-NOBODY = 65534
-
-
-@pytest.fixture
-def member(world: World, docker: Peer) -> Iterator[Person]:
-    """Somebody without any right but the socket's."""
-    world.need_root()
-    socket = docker.url.removeprefix("unix://")
-    let_in(os.path.dirname(socket), os.path.dirname(world.scratch))
-    with person(NOBODY, [NOBODY, os.stat(socket).st_gid]) as somebody:
-        yield somebody._replace(environment={**somebody.environment, "DOCKER_HOST": docker.url})
-
-
-@pytest.fixture
-def nobody(member: Person) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """nobody(*words, input=b""): runs dockshell as that person."""
-
-    def run(*words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        argv, env = [*member.command, *words], member.environment
-        return subprocess.run(argv, input=input, capture_output=True, env=env, cwd="/", check=False, timeout=60)
-
-    return run
+from tests.world import Peer
+from tests.world.person import Person
 
 
 def test_exec_takes_over_where_nsenter_takes_root(

@@ -15,7 +15,7 @@ from dockshell.image import family, plan
 from dockshell.image.context import entries, write_directory
 from dockshell.image.making import Making
 from dockshell.image.plan import Plan
-from dockshell.image.recipe import MISSING, dockerfile
+from dockshell.image.recipe import MISSING, dockerfile, in_files
 from dockshell.output.bars import Count
 from dockshell.target import LATEST
 
@@ -56,6 +56,11 @@ def _plan(arguments: Arguments) -> Plan:
     )
     if found.startup and not python:
         raise UsageError("--startup takes my_init, which runs such files, and so Python: leave out one of the two")
+    if in_files(found) and not python:
+        names = ", ".join(name for name, _ in in_files(found))
+        raise UsageError(
+            f"a value of more than one line takes my_init, and so Python: leave out --no-python or {names}"
+        )
     if any(c.isspace() or not c.isprintable() for c in found.base):
         raise UsageError(f"--from takes an image's name, as {plan.BASE}, not {printable(found.base)!r}")
     return found
@@ -84,13 +89,10 @@ def _build(arguments: Arguments, wanted: Plan) -> None:
         progress.close()
     if not wanted.python:
         spoken.say(MISSING)
+    then = f"`docker run -d --name web {printable(tag)}`, then `dockshell web`"
     more = (making.size(tag) - making.size(wanted.base)) / 1e6
-    spoken.say(f"{printable(tag)} has {more:.1f} MB more than {printable(wanted.base)}: {_next(wanted, tag)}")
+    spoken.say(f"{printable(tag)} has {more:.1f} MB more than {printable(wanted.base)}: {then}")
     print(tag)
-
-
-def _next(wanted: Plan, tag: str) -> str:
-    return f"`docker run -d --name web {printable(tag)}`, then `dockshell web`"
 
 
 def _write(arguments: Arguments, wanted: Plan) -> None:

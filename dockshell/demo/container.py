@@ -35,9 +35,9 @@ def container(engine: Engine) -> Iterator[str]:
 
     Raises EngineError where the engine won't have it.
     """
-    from dockshell.engines.sdk import SdkApi
+    from dockshell.engines.building import builder
 
-    api = engine.api if isinstance(engine.api, SdkApi) else SdkApi(engine.address)
+    api = builder(engine)
     # The image has the same name, and no tag, for Podman 4 drops that of an imported one.
     name = image = f"{_NAME}-{secrets.token_hex(3)}"
     try:

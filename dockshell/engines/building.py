@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "builder", "pull"]
 
+_LONGEST = 1 << 16
+
 
 def builder(engine: Engine) -> SdkApi:
     """The engine, spoken to by the SDK: both requests answer in pieces, and take what a person's config.json says of
@@ -46,6 +48,8 @@ def _lines(told: Iterable[Any], failure: str) -> Iterator[str]:
             raise EngineError(f"{failure}: {printable(str(said['error']).strip())}")
         rest += str(said.get("stream") or "")
         *lines, rest = rest.split("\n")
+        if len(rest) > _LONGEST:  # what runs in a step is the base's, and may never end its line
+            lines, rest = [*lines, rest], ""
         yield from lines
         if said.get("status"):
             yield str(said["status"])

@@ -28,7 +28,8 @@ def parts(plan: Plan) -> list[str]:
 
 
 def in_files(plan: Plan) -> list[tuple[str, str]]:
-    """The variables that a Dockerfile can't spell: those with a newline, or with bytes that aren't UTF-8."""
+    """The variables that a Dockerfile can't spell: those with a newline or another control
+    character, or with bytes that aren't UTF-8. my_init alone reads them."""
     return [(name, value) for name, value in plan.variables if not _spellable(value)]
 
 
@@ -76,7 +77,7 @@ def _lines(plan: Plan, base: Base, command: str) -> Iterator[str]:
 
 
 def _spellable(value: str) -> bool:
-    return "\n" not in value and "\r" not in value and value.isascii() | value.isprintable()
+    return value.isprintable()
 
 
 def _quoted(value: str) -> str:

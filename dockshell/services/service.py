@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["ABSENT", "CONTAINER", "Service", "State", "Supervisor", "number"]
+__all__ = ["CONTAINER", "Service", "State", "Supervisor", "number"]
 
 CONTAINER = "container"  # where a service's words go that are in the container's own log
 ABSENT = "absent"  # the state of what nobody can tell anything of
