@@ -398,6 +398,9 @@ class _Origin:
     def stat(self) -> os.stat_result:
         return self._facts
 
+    def file_id(self) -> object:
+        return self._where  # the engine tells no inode
+
 
 class _Listed:
     """A `Directory` from a tar's members."""

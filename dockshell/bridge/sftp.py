@@ -374,8 +374,7 @@ class _Session:
     def copy_data(self, reader: Reader) -> None:
         origin, begin, length = self._file(reader), reader.long(), reader.long()
         copy, at = self._file(reader), reader.long()
-        one, other = origin.stat(), copy.stat()
-        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+        if origin.file_id() == copy.file_id():
             raise failure(EINVAL)  # it would grow for ever
         chunk = memoryview(bytearray(_MOST_DATA))
         left = length or -1  # 0: to the file's end

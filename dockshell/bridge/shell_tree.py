@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ShellTree"]
 
 _WRITABLE = 0o200
-_FACTS = b"%f %h %u %g %s %X %Y"  # of stat(1), GNU's and busybox's alike
+_FACTS = b"%f %i %d %h %u %g %s %X %Y"  # of stat(1), GNU's and busybox's alike
 
 # Exit codes of the scripts below; what else a program says is EIO.
 _CODES = {
@@ -238,6 +238,10 @@ class _Origin:
     def stat(self) -> os.stat_result:
         return self._tree.stat(self._path)
 
+    def file_id(self) -> object:
+        facts = self.stat()
+        return facts.st_dev, facts.st_ino
+
 
 class _Listed:
     """A `Directory` from what stat(1) said: a line for each entry, its name last. A newline in a name leaves a line
@@ -246,7 +250,7 @@ class _Listed:
     def __init__(self, said: bytes) -> None:
         self._found: list[tuple[bytes, os.stat_result]] = []
         for line in said.removesuffix(b"\n").split(b"\n"):
-            *numbers, name = line.split(b" ", 7)
+            *numbers, name = line.split(b" ", 9)
             facts = _facts(numbers)
             if facts is None or not name.startswith(b"./") or name in (b"./", b"./.", b"./..") or b"/" in name[2:]:
                 if self._found:
@@ -265,16 +269,16 @@ class _Listed:
 
 def _facts(numbers: list[bytes]) -> os.stat_result | None:
     """What _FACTS asked for; None for what is no such answer."""
-    if len(numbers) != 7 or not all(number.lstrip(b"-").isalnum() and len(number) < 20 for number in numbers):
+    if len(numbers) != 9 or not all(number.lstrip(b"-").isalnum() and len(number) <= 20 for number in numbers):
         return None
     try:
         mode = int(numbers[0], 16) & 0o177777
-        links, uid, gid, size, accessed, changed = map(int, numbers[1:])
+        inode, device, links, uid, gid, size, accessed, changed = map(int, numbers[1:])
     except ValueError:
         return None
     if uid >> 32 or gid >> 32 or size >> 63 or abs(accessed) >> 40 or abs(changed) >> 40:
         return None
-    return os.stat_result((mode, 0, 0, links, uid, gid, size, accessed, changed, changed))
+    return os.stat_result((mode, inode, device, links, uid, gid, size, accessed, changed, changed))
 
 
 def _steps(changes: Changes) -> bytes:

@@ -40,6 +40,9 @@ class Origin(Protocol):
 
     def stat(self) -> os.stat_result: ...
 
+    def file_id(self) -> object:
+        """What `File.file_id` says of it."""
+
 
 class SpooledFile:
     """The `File` of an origin. It fetches as much as is asked for, and puts all when it is closed, where anything was
@@ -87,6 +90,9 @@ class SpooledFile:
             facts[6] = self._known if self._whole else max(self._known, facts[6])
         facts[0] = facts[0] if self._changes.mode is None else S_IFREG | self._changes.mode
         return os.stat_result(facts)
+
+    def file_id(self) -> object:
+        return self._origin.file_id()
 
     def change(self, changes: Changes) -> None:
         if changes.size is not None:

@@ -50,6 +50,9 @@ class File(Protocol):
         """Writes all of it there."""
 
     def stat(self) -> os.stat_result: ...
+    def file_id(self) -> object:
+        """Equal for two that are the same file, however each was opened."""
+
     def change(self, changes: Changes) -> None: ...
 
     def sync(self) -> None:
@@ -241,6 +244,10 @@ class _LocalFile:
 
     def stat(self) -> os.stat_result:
         return os.fstat(self._descriptor)
+
+    def file_id(self) -> object:
+        facts = self.stat()
+        return facts.st_dev, facts.st_ino
 
     def change(self, changes: Changes) -> None:
         _change(self._descriptor, changes)

@@ -141,6 +141,30 @@ def test_sftp_without_root(ways: object, tmp_path: Path) -> None:
     assert b"-rw-------" in done.stdout
 
 
+@pytest.mark.parametrize("image", ["static", "busybox"])
+def test_copy_without_root(ways: object, image: str, tmp_path: Path) -> None:
+    """sftp's `cp` copies inside, by the archive and by the container's shell; of a file onto itself, by a second name
+    or a link too, it says so in place of growing it for ever."""
+    way: Way = ways("docker", "group")  # type: ignore[operator]
+    name = way.peer.run(image)
+    content = os.urandom(600_000)
+    (tmp_path / "a").write_bytes(content)
+    lines = [
+        "mkdir /d",
+        f"put {tmp_path}/a /d/a",
+        "ln -s a /d/l",
+        "cp /d/a /d/b",
+        f"get /d/b {tmp_path}/b",
+        "-cp /d/a /d/l",
+    ]
+    if image == "busybox":
+        lines += ["ln /d/b /d/h", "-cp /d/b /d/h"]
+    done = way.run("sftp", "-b", "-", f"{name}.dockshell", input="\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b").read_bytes() == content
+    assert done.stderr.count(b"Couldn't copy file") == (2 if image == "busybox" else 1), done.stderr
+
+
 def test_a_tmpfs(each_rooted: Way, tmp_path: Path) -> None:
     """Where `docker cp` loses the file without a word."""
     name = each_rooted.peer.run("static", options=["--tmpfs", "/t"])
