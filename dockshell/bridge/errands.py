@@ -105,13 +105,14 @@ def _connect(errand: Errand, control: socket, given: list[int], setting: Setting
     """given: one end of a stream, for where a program inside has to carry it. Ends with a connected socket, or once
     that program ends."""
     from dockshell.bridge import sockets
+    from dockshell.bridge.names import Names
     from dockshell.forward.within import unreachable
 
     container = _container(errand, setting)
     if reason := unreachable(container):
         _carried(container, errand, given[0], setting, reason, control)
     else:
-        names = sockets.Names(container)
+        names = Names(container)
         sockets.join(container)
         made = sockets.connected(errand.host, errand.port, names)
         passing.send(control, encode({"socket": True}), [made.fileno()])

@@ -46,6 +46,13 @@ class Flow(asyncssh.SSHForwarder):
         if self._transport and not self._full:
             (super().pause_reading if jammed else super().resume_reading)()
 
+    def write_eof(self) -> None:
+        """Ends this direction; where the other has ended too, closes the connection. asyncssh leaves that to the
+        client, and `ssh -W` leaves it to the server."""
+        super().write_eof()
+        if self._transport and self.was_eof_received():
+            self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._ended:

@@ -1,16 +1,16 @@
 """Sockets in a container's network namespace, and Unix sockets among its files: for what an SSH client forwards.
 
 TCP takes the network namespace alone: the process stays with the host's files and has nothing of the container's
-loaded, for a C library that looks a name up would load the container's plugins for that as ours (CVE-2019-14271). So
-names are looked up here: the container's own hosts file, then the servers in its resolv.conf, asked from in there,
-which is how Docker's own answers for the names of services. Unix sockets are made by a process that is confined as a
+loaded; names are looked up as names.py does it. Unix sockets are made by a process that is confined as a
 command of that user would be, for it is their rights that count."""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 
+from dockshell.bridge.names import LOOPBACK, is_address
 from dockshell.engines.json import encode
 from dockshell.errors import DockshellError, printable
 from dockshell.linux import passing
@@ -20,10 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Channel
 
+    from dockshell.bridge.names import Names
     from dockshell.model import Container
 
 __all__ = [
-    "Names",
     "carrier",
     "connect_path",
     "connected",
@@ -34,9 +34,8 @@ __all__ = [
 ]
 
 _PATIENCE = 10.0  # seconds for a connection; who asked may give up sooner
+_LONGEST = 25.0  # seconds for a name and for all its addresses; less than whoever asked waits (forwarding.py)
 _BACKLOG = 128
-_LARGEST = 1 << 20
-_LOOPBACK = ("", "localhost")
 _FIRST_FREE = "net/ipv4/ip_unprivileged_port_start"
 _LONGEST_PATH = 107  # bytes: unix(7), sun_path
 
@@ -64,58 +63,21 @@ def join(container: Container) -> None:
     namespaces.close()
 
 
-class Names:
-    """What the container's own files say of names, read before its namespace is joined."""
-
-    def __init__(self, container: Container) -> None:
-        files = container.engine.files(container)
-        self._hosts = (files.read("/etc/hosts", _LARGEST) or b"").decode("utf-8", "replace")
-        self._servers = _words_after("nameserver", files.read("/etc/resolv.conf", _LARGEST))
-        self._domains = _words_after("search", files.read("/etc/resolv.conf", _LARGEST))
-
-    def addresses(self, host: str) -> list[str]:
-        """The IP addresses that the name has in there, in the order in which to try them; empty for none."""
-        if host.lower() in _LOOPBACK:
-            return ["127.0.0.1", "::1"]
-        if _is_address(host):
-            return [host]
-        found = []
-        for line in self._hosts.splitlines():
-            address, *names = line.partition("#")[0].split() or [""]
-            if host.lower() in [name.lower() for name in names] and _is_address(address):
-                found.append(address)
-        return found or self._asked(host)
-
-    def _asked(self, host: str) -> list[str]:
-        """By DNS (RFC 1035), by its servers in turn."""
-        import dns.exception
-        import dns.message
-        import dns.query
-
-        for name in (host, *(f"{host}.{domain}" for domain in self._domains if "." not in host)):
-            found: list[str] = []
-            for server in filter(_is_address, self._servers[:3]):
-                try:
-                    for kind in ("A", "AAAA"):
-                        query = dns.message.make_query(name, kind)
-                        answer, _ = dns.query.udp_with_fallback(query, server, timeout=3)
-                        found += [each.address for rows in answer.answer for each in rows if hasattr(each, "address")]
-                    break
-                except (dns.exception.DNSException, OSError, ValueError):
-                    continue
-            if found:
-                return found
-        return []
-
-
 def connected(host: str, port: int, names: Names) -> socket.socket:
     """A connection to that port of that host, as the container sees both. Raises DockshellError, with one sentence."""
+    until = time.monotonic() + _LONGEST
     why = "no such name in there"
-    for address in names.addresses(host):
-        try:
-            return socket.create_connection((address, port), _PATIENCE)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
+    try:
+        for address in names.addresses(host, until):
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                return socket.create_connection((address, port), min(_PATIENCE, left))
+            except (OSError, OverflowError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+    except DockshellError as error:
+        why = str(error)
     raise DockshellError(f"{printable(host)} port {port}: {printable(why)}")
 
 
@@ -126,8 +88,8 @@ def listening(host: str, port: int, *, privileged: bool) -> socket.socket:
         first = int(file.read())
     if 0 < port < first and not privileged:
         raise DockshellError(f"port {port} is for root: take one from {first} on, or log in as root")
-    address = "127.0.0.1" if host.lower() in _LOOPBACK else "0.0.0.0" if host == "*" else host
-    if not _is_address(address):
+    address = "127.0.0.1" if host.lower() in LOOPBACK else "0.0.0.0" if host == "*" else host
+    if not is_address(address):
         raise DockshellError(f"{printable(host)} is no address to listen on: give a number, or none for the loopback")
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
@@ -207,22 +169,3 @@ def _failed(control: Channel, path: bytes, error: OSError) -> int:
     text = f"{printable(path.decode('utf-8', 'replace'))}: {error.strerror or error}"
     control.send(encode({"error": text, "code": 125}))
     return 1
-
-
-def _is_address(text: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, text)
-            return True
-        except (OSError, ValueError):
-            continue
-    return False
-
-
-def _words_after(keyword: str, content: bytes | None) -> list[str]:
-    """What follows that word in the lines of resolv.conf(5)."""
-    found: list[str] = []
-    for line in (content or b"").decode("utf-8", "replace").splitlines():
-        word, *rest = line.split() or [""]
-        found += rest if word == keyword else []
-    return found

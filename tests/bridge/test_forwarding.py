@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -65,8 +67,6 @@ while True:
     connection, _ = listener.accept()
     threading.Thread(target=serve, args=(connection,), daemon=True).start()
 """
-    import sys
-
     argv = ["nsenter", "--net", "--target", str(pid), sys.executable, "-c", script]
     server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     _servers.append(server)
@@ -164,6 +164,92 @@ def test_names_by_the_engine_s_dns(rooted: Way) -> None:
 def _echo_everywhere(way: Way, name: str, port: int) -> None:
     way.peer.sh("exec", "-d", name, "nc", "-ll", "-p", str(port), "-e", "cat")
     until(lambda: b"LISTEN" in way.peer.sh("exec", name, "netstat", "-ltn").stdout, 5)
+
+
+# A name server on 127.0.0.1 that knows the names of argv[1], address by name, and writes down what it is asked for; a
+# name without an address has none, and one that isn't there doesn't exist. And a server of port 7020 that says at which
+# address it was reached.
+_NAME_SERVER = """
+import json, os, socket, sys, threading
+import dns.message, dns.rcode, dns.rrset
+known, log = json.loads(sys.argv[1]), os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+listener = socket.create_server(("0.0.0.0", 7020))
+os.close(1)
+def greet():
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(connection.getsockname()[0].encode())
+        connection.close()
+threading.Thread(target=greet, daemon=True).start()
+while True:
+    packet, client = server.recvfrom(4096)
+    query = dns.message.from_wire(packet)
+    name, kind = query.question[0].name.to_text(), query.question[0].rdtype
+    os.write(log, f"{name}\\n".encode())
+    answer = dns.message.make_response(query)
+    if known.get(name) and kind == 1:
+        answer.answer.append(dns.rrset.from_text(name, 1, "IN", "A", known[name]))
+    answer.set_rcode(dns.rcode.NOERROR if name in known else dns.rcode.NXDOMAIN)
+    server.sendto(answer.to_wire(), client)
+"""
+_KNOWN = {
+    "db.one.test.": "127.0.0.11",
+    "db.two.test.": "127.0.0.12",
+    "db.sub.": "127.0.0.13",
+    "db.sub.two.test.": "127.0.0.14",
+    "web.one.test.": "",
+    "web.two.test.": "127.0.0.15",
+}
+
+
+@contextlib.contextmanager
+def _named(way: Way, name: str, log: Path) -> Iterator[None]:
+    """The name server, in that container's network."""
+    argv = ["nsenter", "--net", "--target", str(way.peer.pid(name)), sys.executable, "-c", _NAME_SERVER]
+    with subprocess.Popen([*argv, json.dumps(_KNOWN), str(log)], stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout and server.stdout.read() == b""
+            yield
+        finally:
+            server.kill()
+
+
+def test_names_as_resolv_conf_has_them(rooted: Way, tmp_path: Path) -> None:
+    """The last search line counts, ndots says what is asked for first, a dot at the end makes a name absolute, and a
+    name that has no address somewhere is looked for further on: resolv.conf(5)."""
+    name, log = rooted.peer.run("busybox"), tmp_path / "asked"
+    search = "nameserver 127.0.0.1\nsearch one.test\nsearch nowhere.test two.test\n"
+    cases = [
+        (search, "db", "127.0.0.12", ["db.nowhere.test.", "db.two.test."]),
+        (search, "db.sub", "127.0.0.13", ["db.sub."]),
+        (search + "options ndots:2\n", "db.sub", "127.0.0.14", ["db.sub.nowhere.test.", "db.sub.two.test."]),
+        (search, "db.one.test.", "127.0.0.11", ["db.one.test."]),
+        (search + "domain one.test\n", "db", "127.0.0.11", ["db.one.test."]),
+        ("search one.test two.test\n", "web", "127.0.0.15", ["web.one.test.", "web.one.test.", "web.two.test."]),
+    ]
+    with _named(rooted, name, log):
+        for text, host, address, names in cases:
+            log.write_bytes(b"")
+            rooted.peer.sh("exec", "-i", name, "sh", "-c", "cat > /etc/resolv.conf", input=text.encode())
+            done = rooted.ssh(name, options=["-W", f"{host}:7020"])
+            assert done.stdout.decode() == address, (text, host, done.stderr)
+            assert log.read_text().split() == names, (text, host)
+
+
+def test_a_resolv_conf_that_means_harm(rooted: Way, tmp_path: Path) -> None:
+    """Twenty thousand domains are not all asked for, and servers that say nothing are given up; then nothing of ours
+    goes on."""
+    name, log = rooted.peer.run("busybox"), tmp_path / "asked"
+    domains = " ".join(f"d{number}.test" for number in range(20_000))
+    with _named(rooted, name, log):
+        for servers, why in (("127.0.0.1", b"no such name"), ("192.0.2.1", b"don't answer")):
+            text = f"nameserver {servers}\nsearch {domains}\noptions timeout:1 attempts:1\n"
+            rooted.peer.sh("exec", "-i", name, "sh", "-c", "cat > /etc/resolv.conf", input=text.encode())
+            done = rooted.ssh(name, options=["-v", "-W", "lost:7020"])
+            assert done.returncode == 255 and why in done.stderr, done.stderr
+    assert len(log.read_text().split()) == 33
 
 
 def test_refused_is_refused(rooted: Way) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as some
 
 from dockshell.bridge.errand import Errand, pack, unpack
 from dockshell.bridge.journal import Journal
-from dockshell.bridge.sockets import Names, carrier, listening
+from dockshell.bridge.names import Names, ResolvConf, parse
+from dockshell.bridge.sockets import carrier, listening
 from dockshell.errors import DockshellError
 from dockshell.linux import passing
 from dockshell.model import Container
@@ -64,18 +65,64 @@ def test_names() -> None:
     them."""
     hosts = b"127.0.0.1 localhost\n10.1.2.3  db db.local # the database\nfe80::1 db\nnonsense db\n"
     names = Names(_container({"/etc/hosts": hosts}))
-    assert names.addresses("db") == names.addresses("DB") == ["10.1.2.3", "fe80::1"]
-    assert names.addresses("10.9.8.7") == ["10.9.8.7"]
-    assert names.addresses("localhost") == names.addresses("") == ["127.0.0.1", "::1"]
-    assert names.addresses("unknown") == []
+
+    def found(host: str) -> list[str]:
+        return list(names.addresses(host, 0))
+
+    assert found("db") == found("DB") == ["10.1.2.3", "fe80::1"]
+    assert found("10.9.8.7") == ["10.9.8.7"]
+    assert found("localhost") == found("") == ["127.0.0.1", "::1"]
+    with pytest.raises(DockshellError, match="don't answer"):
+        found("unknown")  # there is no time left to ask
+
+
+def test_resolv_conf() -> None:
+    """As resolv.conf(5) has it: the last search or domain line counts, and each option within its bounds."""
+    text = """
+# nameserver 9.9.9.9
+nameserver 10.0.0.1
+ nameserver 10.0.0.9
+nameserver\t10.0.0.2 10.0.0.8
+nameserver https://elsewhere.example/dns
+nameserver 10.0.0.3
+nameserver 10.0.0.4
+domain first.example
+search one.example two.example
+options ndots:20 timeout:0 attempts:2 rotate
+options attempts:9 use-vc nonsense ndots:x:y
+"""
+    conf = parse(text, "web.host.example")
+    assert conf.servers == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+    assert conf.domains == ("one.example", "two.example")
+    assert (conf.ndots, conf.timeout, conf.attempts) == (1, 1, 5) and conf.rotate and conf.tcp and not conf.edns
+    assert parse(text + "domain last.example ignored\n").domains == ("last.example",)
+    assert parse("options ndots:20").ndots == 15
+    assert parse("", "web.host.example\n") == ResolvConf(domains=("host.example",))
+    assert parse("search . \n").candidates("db") == ["db"]
+    long = "search " + " ".join(f"{number}.example" for number in range(20_000))
+    assert len(parse(long).domains) == 32
+    assert sum(map(len, parse("search " + f"{'x' * 200} " * 30).domains)) <= 2048
+
+
+def test_candidates() -> None:
+    """ndots says what comes first; a name that ends in a dot is that name alone."""
+    conf = parse("search a.example b.example\noptions ndots:2\n")
+    assert conf.candidates("db.x") == ["db.x.a.example", "db.x.b.example", "db.x"]
+    assert conf.candidates("db.x.y") == ["db.x.y", "db.x.y.a.example", "db.x.y.b.example"]
+    assert conf.candidates("db.") == ["db."]
 
 
 @given(some.binary(), some.binary(), some.text(max_size=300))
 def test_any_files_and_any_name_have_an_answer(hosts: bytes, resolv: bytes, name: str) -> None:
-    """A list of addresses, whatever the container's files hold; only addresses are ever asked."""
-    resolv = resolv.replace(b"nameserver", b"")
-    for address in Names(_container({"/etc/hosts": hosts, "/etc/resolv.conf": resolv})).addresses(name):
-        assert any(_is(family, address) for family in (socket.AF_INET, socket.AF_INET6))
+    """Addresses, whatever the container's files hold, or an error of ours; only addresses are ever asked. (Here the
+    time is over before anybody is.)"""
+    try:
+        for address in Names(_container({"/etc/hosts": hosts, "/etc/resolv.conf": resolv})).addresses(name, 0):
+            assert any(_is(family, address) for family in (socket.AF_INET, socket.AF_INET6))
+    except DockshellError:
+        pass
+    conf = parse(resolv.decode("utf-8", "replace"), name)
+    assert 1 <= len(conf.servers) <= 3 and len(conf.candidates(name)) <= 33
 
 
 def _is(family: int, address: str) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -53,7 +54,20 @@ def person(uid: int, groups: Sequence[int] = (), guests: Sequence[str] = ()) -> 
         command = [*become, _PYTHON, "-P", "-m", "dockshell"]
         yield Person(command, {**environment, "PYTHONPATH": library}, place)
     finally:
-        shutil.rmtree(place)
+        _remove(place)
+
+
+def _remove(place: str) -> None:
+    """Removes what was theirs. A process of theirs that is about to end may still write there, to a cache."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            shutil.rmtree(place)
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 # What the guests bring along.
