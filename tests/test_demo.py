@@ -300,9 +300,9 @@ def test_without_busybox(world: World, dockshell: Dockshell, monkeypatch: pytest
     """Without a static busybox the small root holds the machine's usual programs, and they find their libraries
     there."""
     world.need_root()
-    for program in ("ldd", "bash", "ps"):
+    for program in ("bash", "ps"):
         world.need_program(program)
-    monkeypatch.setattr(rootfs, "_busybox", lambda: None)
+    monkeypatch.setattr(rootfs, "_busybox", lambda: iter(()))
     assert sum(len(entry.content or b"") for entry in rootfs.tree()) < 20 << 20
     with sandbox.sandbox() as pid:
         script = "id -un && hostname && ps -o comm= -p 1 && echo a | tr a b && ls -d /etc"

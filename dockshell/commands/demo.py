@@ -129,9 +129,19 @@ class _Tour:
         """A few commands: who and where one is, what is seen there, input, an exit code."""
         self._show(["-v", "exec", self.target, "id"])
         self._show([*self._verbose, "exec", self.target, "hostname"])
-        self._show([*self._verbose, "exec", self.target, "ps"])
+        # A small Debian has no ps, nor has then a container made of its programs.
+        processes = ["ps"] if self._has("ps") else ["cat", "/proc/1/comm"]
+        self._show([*self._verbose, "exec", self.target, *processes])
         self._show([*self._verbose, "exec", self.target, "tr", "a-z", "A-Z"], input="hello from outside")
         self._show([*self._verbose, "exec", self.target, "sh", "-c", "exit 7"], expected=7)
+
+    def _has(self, program: str) -> bool:
+        """Is that program inside?"""
+        words = [*self._place, "exec", self.target, "sh", "-c", 'command -v "$1"', "sh", program]
+        done = subprocess.run(
+            [sys.executable, "-m", "dockshell", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        return done.returncode == 0
 
     def end(self) -> None:
         """Waits for a session that was broken off; kills it if it doesn't end."""

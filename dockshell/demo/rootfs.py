@@ -2,7 +2,7 @@
 anywhere.
 
 A static busybox makes all of it where there is one; else the usual programs are taken, with the shared libraries that
-`ldd` names.
+their loader names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from dockshell.errors import DockshellError
+from dockshell.linux.elf import loader
+from dockshell.tools.busybox import is_static
 
 __all__ = ["Entry", "lay", "tree", "write_tar"]
 
@@ -57,9 +59,9 @@ class Entry(NamedTuple):
 def tree() -> list[Entry]:
     """The whole small root, every directory before what is in it. Raises DockshellError where this machine has no shell
     to put there."""
-    programs = list(_busybox() or _programs())
+    programs = list(_busybox()) or list(_programs())
     if "bin/sh" not in {entry.path for entry in programs}:
-        raise DockshellError("no shell was found on this machine for the demonstration: install busybox, static")
+        raise DockshellError("the demonstration found no shell on this machine: install busybox-static")
     entries = [Entry(path, mode) for path, mode in _DIRECTORIES.items()]
     entries += [Entry(path, 0o644, content) for path, content in _FILES.items()]
     known = set(_DIRECTORIES)
@@ -106,7 +108,7 @@ def _busybox() -> Iterator[Entry]:
     """A static busybox and a link for each program in it; nothing where none is installed."""
     for name in ("busybox", "busybox-static", "busybox.static"):
         path = shutil.which(name)
-        if path and not _libraries(path):
+        if path and is_static(path):
             listed = subprocess.run([path, "--list"], capture_output=True, text=True, check=False).stdout.split()
             # One that a distribution trimmed for its boot disk may lack what is wanted here.
             if {"sh", "ls", "id", "ps"} <= set(listed):
@@ -126,14 +128,14 @@ def _programs() -> Iterator[Entry]:
     taken: dict[str, str] = {}
     for name in PROGRAMS.split():
         path = os.path.realpath(shutil.which(name) or "")
-        if not os.path.isfile(path) or not _is_elf(path):
+        if loader(path) is None:
             continue
         if path in taken:
             yield Entry(f"bin/{name}", 0o777, None, taken[path])
             continue
         taken[path] = name
         yield Entry(f"bin/{name}", 0o755, _content(path))
-    # At the paths where the loader looked: a program names its own loader by an absolute path (ELF's PT_INTERP).
+    # At the paths where the loader looked: a program names its own loader by an absolute path.
     for path in (*_libraries(*taken), *_terminal()):
         yield Entry(os.path.normpath(path).lstrip("/"), 0o755, _content(path))
 
@@ -149,21 +151,20 @@ def _terminal() -> Iterator[str]:
 
 
 def _libraries(*programs: str) -> list[str]:
-    """The paths of the shared libraries that programs of this machine load, the loader among them; none for a static
-    one: ldd(1)."""
-    clean = {**os.environ, "LC_ALL": "C"}
-    try:
-        answer = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False, env=clean).stdout
-    except OSError:
-        raise DockshellError(
-            "the program ldd is missing, which finds the demonstration's libraries: install libc-bin or busybox-static"
-        ) from None
-    return list(dict.fromkeys(re.findall(r"(?:^\s*|=> )(/\S+) \(0x", answer, re.MULTILINE)))
-
-
-def _is_elf(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"\x7fELF"
+    """The paths of the shared libraries that programs of this machine load, their loaders among them; none for a static
+    one. The loader lists them (ld.so(8), --list), not ldd(1): that is a script of bash's, which may not be there."""
+    found = []
+    for program in programs:
+        if named := loader(program):
+            found.append(named)
+            try:
+                done = subprocess.run([named, "--list", program], capture_output=True, text=True, check=False)
+            except OSError as problem:
+                raise DockshellError(
+                    f"the demonstration can't use {program} ({named}: {problem.strerror}): install busybox-static"
+                ) from None
+            found += re.findall(r"(?:^\s*|=> )(/\S+) \(0x", done.stdout, re.MULTILINE)
+    return list(dict.fromkeys(found))
 
 
 def _content(path: str) -> bytes:

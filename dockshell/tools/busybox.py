@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from struct import error, unpack_from
 
 from dockshell.errors import DockshellError
+from dockshell.linux.elf import loader
 
 __all__ = ["NoTools", "applets", "is_static", "static_busybox"]
 
 _NAMES = ("busybox", "busybox.static", "busybox-static")
 _PLACES = ("/bin", "/usr/bin", "/usr/local/bin", "/usr/lib/busybox", "/usr/lib/initramfs-tools/bin")
 _REMEDY = "install one (Debian and Ubuntu: apt install busybox-static), or name a file with DOCKSHELL_BUSYBOX"
-_HEAD = 4096  # bytes in which every linker puts the program headers
-_INTERPRETER, _EXECUTABLE, _SHARED = 3, 2, 3
 
 
 class NoTools(DockshellError):
@@ -36,28 +34,8 @@ def static_busybox() -> str:
 
 
 def is_static(path: str) -> bool:
-    """Is it a program of this kind of machine that needs no loader: elf(5), PT_INTERP?"""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-        if head[:4] != b"\x7fELF" or not os.access(path, os.X_OK):
-            return False
-        wide, little = head[4] == 2, head[5] == 1
-        order = "<" if little else ">"
-        kind, machine = unpack_from(order + "HH", head, 16)
-        offset = unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)[0]
-        size, count = unpack_from(order + "HH", head, 54 if wide else 42)
-        kinds = [unpack_from(order + "I", head, offset + size * number)[0] for number in range(count)]
-    except (OSError, error, IndexError):
-        return False
-    return kind in (_EXECUTABLE, _SHARED) and _INTERPRETER not in kinds and machine == _machine(order)
-
-
-def _machine(order: str) -> int:
-    """What kind of machine this is, by the interpreter's own program: elf(5), e_machine."""
-    with open("/proc/self/exe", "rb") as file:
-        found: int = unpack_from(order + "H", file.read(20), 18)[0]
-    return found
+    """May it be executed, and is it a program of this kind of machine that needs no loader?"""
+    return os.access(path, os.X_OK) and loader(path) == ""
 
 
 def applets(busybox: str) -> list[str]:

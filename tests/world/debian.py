@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.world.bootstrap import debian_tar
 
-_WORKSHOP = "git,python3,rsync,strace"
+_WORKSHOP = "git,python3,python3-venv,rsync,strace"
 _FINISH_WORKSHOP = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 useradd --create-home --uid 1000 --shell /bin/bash app
@@ -19,10 +19,10 @@ _MIRRORED = (
 _FINISH_SLIM = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale"
 
 
-def workshop_tarball(scratch: str, say: Callable[[str], None]) -> str:
-    """The path of the workshop's tar, made first where the cache lacks it. Raises Unavailable where it can't be made
-    here."""
-    return debian_tar("", _WORKSHOP, _FINISH_WORKSHOP, scratch, say)
+def workshop_tarball(scratch: str, say: Callable[[str], None], suite: str = "") -> str:
+    """The path of the workshop's tar, made first where the cache lacks it. suite: as debian_tar() has it. Raises
+    Unavailable where it can't be made here."""
+    return debian_tar(suite, _WORKSHOP, _FINISH_WORKSHOP, scratch, say)
 
 
 def slim_tarball(suite: str, scratch: str, say: Callable[[str], None]) -> str:

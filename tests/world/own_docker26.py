@@ -18,7 +18,7 @@ from tests.world.bootstrap import debian_tar, unpack
 from tests.world.daemon import Daemon
 from tests.world.scratch import free_subnet, ip
 
-_INCLUDE = "docker.io,iproute2"
+_INCLUDE = "docker.io,iproute2,python3,python3-venv"  # Python: for stranger.py
 _FINISH = """
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 """
@@ -51,11 +51,16 @@ exec dockerd --host "unix://$directory/engine.sock" --pidfile "$directory/pid" -
 """
 
 
+def docker26_tarball(scratch: str, say: Callable[[str], None]) -> str:
+    """The path of the Debian's tar, made first where the cache lacks it. Raises Unavailable where it can't be made."""
+    return debian_tar("trixie", _INCLUDE, _FINISH, scratch, say)
+
+
 def start_docker26(scratch: str, say: Callable[[str], None]) -> Daemon:
     """Starts it as root. Raises Unavailable where no such Debian can be had, RuntimeError with its log's tail where it
     does not start."""
     directory, root = os.path.join(scratch, "docker26"), os.path.join(scratch, "docker26-root")
-    unpack(debian_tar("trixie", _INCLUDE, _FINISH, scratch, say), root)
+    unpack(docker26_tarball(scratch, say), root)
     os.makedirs(directory)
     link, prefix = f"dshv{os.getpid()}", free_subnet(28)
     start = ["unshare", "--mount", "--net", "sh", "-ec", _START, "sh"]
