@@ -12,12 +12,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DROPINS", "ENTERING", "OPTIONS", "VERBS", "Arguments", "Option", "Verb", "option", "parse", "usage"]
+__all__ = [
+    "DROPINS",
+    "ENTERING",
+    "GROUPS",
+    "OPTIONS",
+    "VERBS",
+    "Arguments",
+    "Option",
+    "Verb",
+    "option",
+    "parse",
+    "taken",
+    "usage",
+]
 
 
 class Option:
     """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch;
-    help: one line; many: may be given several times; hidden: not shown by help; only: the verb that means this by a
+    help: one line; many: may be given several times; hidden: not shown by help; only: the verbs that mean this by a
     spelling which others have, too."""
 
     def __init__(
@@ -28,7 +41,7 @@ class Option:
         self.help = help
         self.many = many
         self.hidden = hidden
-        self.only = only
+        self.only = tuple(only.split())
 
     @property
     def field(self) -> str:
@@ -36,79 +49,108 @@ class Option:
         return max(self.names, key=len).lstrip("-").replace("-", "_")
 
 
-OPTIONS = (
-    Option("--via", "ROUTE", "auto (the default), ssh, nsenter, exec or toolbox"),
-    Option("-u --user", "USER", "NAME or UID, and :GROUP if need be (as configured)"),
-    Option("-w --workdir", "DIR", "where to start (as configured; a login: HOME)"),
-    Option("-e --env", "K[=V]", "sets a variable; --env-file FILE: those in it", many=True),
-    Option("--env-file", "FILE", "sets the variables in FILE, a line each", many=True, hidden=True),
-    Option("--env-from", "WHAT", "config (the default), or init: as process 1 got it"),
-    Option("-i --interactive", "", "passes input on (the default)", hidden=True),
-    Option("-n --no-input", "", "gives the command no input; -i: it does (the default)"),
-    Option("-t --tty", "", "makes a terminal (the default at one); -T: makes none"),
-    Option("-T --no-tty", "", "makes none", hidden=True),
-    Option("-d --detach", "", "starts the command and returns; --login: by a shell"),
-    Option("--login", "", "the command by a login shell, with what that knows", hidden=True),
-    Option("--stopped", "", "a stand-in for a stopped one; --keep: keeps changes"),
-    Option("--keep", "", "makes an image of a stand-in that was changed", hidden=True),
-    Option("--unpause", "", "has a paused one go on for the session"),
-    Option("--privileged", "", "all capabilities; --cap NAME: one, as SYS_PTRACE"),
-    Option("--cap", "NAME", "one capability more", many=True, hidden=True),
-    Option("--tools", "WHAT", "brings a directory's or image's programs along"),
-    Option("--key", "FILE", "private key for the ssh route; --port N: the sshd's"),
-    Option("--port", "N", "the sshd's port inside, for the ssh route", hidden=True),
-    Option("--install", "", "puts it into ~/.ssh/config, once"),
-    Option("--remove", "", "takes it out again"),
-    Option("--open", "", "opens the first port in the browser"),
-    Option("--listen", "ADDR:PORT", "where to listen (127.0.0.1:2222)"),
-    Option("--authorized-keys", "FILE", "who may come in, as sshd has it, with container="),
-    Option("--log", "FILE", "appends the journal to it (stderr)"),
-    Option("--most", "N", "connections at once (200)"),
-    Option("-A", "", "passes the ssh agent on, for the ssh route"),
-    Option("-L", "FORWARD", "[BIND:]PORT:HOST:HOSTPORT from here inside; -R: back", many=True),
-    Option("-R", "FORWARD", "the same, from inside here", many=True, hidden=True),
-    Option("-D", "[BIND:]PORT", "listens here for SOCKS, connects inside", many=True),
-    Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
-    Option("-l --latest", "", "in TARGET's place: the newest running container", hidden=True),
-    Option("-H --host", "HOST", "the engine's address: unix://, tcp:// or ssh://"),
-    Option("-c --context", "NAME", "the Docker context to use"),
-    Option("-r -R --recursive", "", "copies directories with what is in them"),
-    Option("-a --archive", "", "-r, and keeps owners, setuid bits, devices"),
-    Option("-L --follow-link", "", "follows links in SRC"),
-    Option("--chown", "USER", "whose the copies become: NAME or UID, and :GROUP"),
-    Option("-p --pick", "", "lists what runs, to pick from as you type"),
-    Option("--record", "FILE", "a recording for asciinema; --record-input: keys, too"),
-    Option("--record-input", "", "what is typed, too", hidden=True),
-    Option("-a --all", "", "also those that do not run"),
-    Option("--label", "K[=V]", "every one with that label", many=True, hidden=True),
-    Option("--service", "NAME", "every one of that Compose service", many=True, hidden=True),
-    Option("-j --jobs", "N", "so many at a time", hidden=True),
-    Option("--group", "", "each one's output in one piece", hidden=True),
-    Option("--json", "", "as JSON, for programs"),
-    Option("-q --quiet", "", "ids only"),
-    Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
-    Option("--format", "FORMAT", "json, or a template: '{name} {image}'"),
-    Option("--watch", "", "draws it anew as things change, until Ctrl-C"),
-    Option("--from", "IMAGE", "what to build on (debian:bookworm-slim)", only="image"),
-    Option("-t --tag", "NAME", "the new image's name", only="image"),
-    Option("--ssh", "", "an SSH server, off until it is asked for", only="image"),
-    Option("--cron", "", "cron", only="image"),
-    Option("--syslog", "", "a syslog, which goes to the container's log, too", only="image"),
-    Option("--service", "DIR", "a service: DIR/run, supervised by runit", many=True, only="image"),
-    Option("--startup", "FILE", "a script that runs before the services", many=True, only="image"),
-    Option("-e --env", "K=V", "sets a variable", many=True, only="image"),
-    Option("--no-python", "", "tini and runit alone: no my_init, no setuser", only="image"),
-    Option("-o --output", "DIR", "where dockerfile writes what is to be committed", only="image"),
-    Option("--from", "WHAT", "config, init, files or a PID inside; A,B: the diff", only="env"),
-    Option("--format", "FORMAT", "sh, json, docker (an env-file) or dir, which takes -o", only="env"),
-    Option("-o --output", "DIR", "the directory that --format dir writes", only="env"),
-    Option("--show", "", "shows secrets, which are masked", only="env"),
-    Option("--follow", "", "with log: goes on with what is written, until Ctrl-C", only="services"),
-    Option("-v --verbose", "", "tells what was found and which way was taken"),
-    Option("--debug", "", "shows tracebacks"),
-    Option("-h --help", "", "shows this"),
-    Option("--version", "", "prints the version", hidden=True),
-)
+# By what they are about; within a group, those that are used most come first. Help shows one option a row.
+GROUPS: dict[str, tuple[Option, ...]] = {
+    "options": (
+        Option("-u --user", "USER", "user name or UID, with :GROUP if needed"),
+        Option("-u --user", "USER", "who connects to Unix sockets (name or UID)", only="forward"),
+        Option("-w --workdir", "DIR", "working directory inside the container"),
+        Option("-e --env", "K[=V]", "set an environment variable", many=True),
+        Option("--env-file", "FILE", "set the variables in FILE, one per line", many=True),
+        Option("-i --interactive", "", "pass stdin to the command (the default)"),
+        Option("-n --no-input", "", "give the command no stdin"),
+        Option("-t --tty", "", "allocate a terminal (the default at a terminal)"),
+        Option("-T --no-tty", "", "allocate no terminal"),
+        Option("-d --detach", "", "start the command and return at once"),
+        Option("-l --latest", "", "the newest running container, in place of TARGET"),
+        Option("-p --pick", "", "pick the container from a list"),
+        Option("--via", "ROUTE", "auto (the default), ssh, nsenter, exec or toolbox"),
+        Option("--via", "ROUTE", "auto (the default), nsenter or exec", only="cp proxy serve"),
+        Option("--via", "ROUTE", "auto (the default), nsenter, address or exec", only="forward"),
+        Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
+        # ls
+        Option("-a --all", "", "show stopped containers, too", only="ls"),
+        Option("-q --quiet", "", "show ids only"),
+        Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
+        Option("--watch", "", "redraw as things change, until Ctrl-C"),
+        # ssh-config and init
+        Option("--install", "", "add it to ~/.ssh/config, once"),
+        Option("--remove", "", "remove what was installed"),
+        # forward
+        Option("--open", "", "open the first port in the browser"),
+        # serve
+        Option("--listen", "ADDR:PORT", "where to listen (127.0.0.1:2222)"),
+        Option("--authorized-keys", "FILE", "who may log in, as in sshd's file"),
+        Option("--log", "FILE", "append the log to FILE (default: stderr)"),
+        Option("--most", "N", "connections at the same time (200)"),
+        # image
+        Option("--from", "IMAGE", "image to build on (debian:bookworm-slim)", only="image"),
+        Option("-t --tag", "NAME", "name of the new image", only="image"),
+        Option("--ssh", "", "add an SSH server, off until enabled", only="image"),
+        Option("--cron", "", "add cron", only="image"),
+        Option("--syslog", "", "add a syslog; the container's log gets it, too", only="image"),
+        Option("--service", "DIR", "add a service: DIR/run, run by runit", many=True, only="image"),
+        Option("--startup", "FILE", "add a script that runs before the services", many=True, only="image"),
+        Option("-e --env", "K=V", "set an environment variable", many=True, only="image"),
+        Option("--no-python", "", "leave out Python, my_init and setuser", only="image"),
+        Option("-o --output", "DIR", "write the Dockerfile and its files to DIR", only="image"),
+        # env
+        Option("--from", "WHAT", "config, init, files or a PID; A,B: the difference", only="env"),
+        Option("--format", "FORMAT", "sh, json, docker (an env-file) or dir (with -o)", only="env"),
+        Option("-o --output", "DIR", "directory that --format dir writes", only="env"),
+        Option("--show", "", "show secrets, which are masked otherwise", only="env"),
+        # services
+        Option("--follow", "", "with log: print new lines until Ctrl-C", only="services"),
+        # several
+        Option("--format", "FORMAT", "json, or a template: '{name} {image}'", only="ls"),
+        Option("--json", "", "print JSON"),
+    ),
+    "session": (
+        Option("--login", "", "run the command from a login shell"),
+        Option("--tools", "WHAT", "bring programs along, from a directory or an image"),
+        Option("--env-from", "WHAT", "config (the default), or init: process 1's variables"),
+        Option("--privileged", "", "give the command all capabilities"),
+        Option("--cap", "NAME", "give it one more capability, such as SYS_PTRACE", many=True),
+        Option("--record", "FILE", "record the session, for asciinema"),
+        Option("--record-input", "", "record what is typed, too"),
+        Option("--stopped", "", "enter a copy of a container that is stopped"),
+        Option("--keep", "", "with --stopped: save the copy as an image"),
+        Option("--unpause", "", "unpause a paused container for the session"),
+    ),
+    "several containers": (
+        Option("-a --all", "", "run it in every running container", only="exec"),
+        Option("--label", "K[=V]", "run it in every container with this label", many=True),
+        Option("--service", "NAME", "run it in every container of a Compose service", many=True),
+        Option("-j --jobs", "N", "how many at the same time"),
+        Option("--group", "", "print each container's output in one piece"),
+        Option("--json", "", "print a line of JSON for each container", only="exec"),
+    ),
+    "ssh": (
+        Option("--key", "FILE", "private key to log in with"),
+        Option("--port", "N", "port of the container's sshd"),
+        Option("-A", "", "forward the ssh agent"),
+        Option("-L", "FORWARD", "[BIND:]PORT:HOST:HOSTPORT, from here to inside", many=True),
+        Option("-R", "FORWARD", "[BIND:]PORT:HOST:HOSTPORT, from inside to here", many=True),
+        Option("-D", "[BIND:]PORT", "SOCKS proxy here that connects from inside", many=True),
+    ),
+    "files": (
+        Option("-r -R --recursive", "", "copy directories with their contents"),
+        Option("-a --archive", "", "copy recursively; keep owners, setuid bits, devices"),
+        Option("-L --follow-link", "", "follow symbolic links in SRC"),
+        Option("--chown", "USER", "owner of the copies: name or UID, and :GROUP"),
+    ),
+    "engine": (
+        Option("-H --host", "HOST", "address: unix://, tcp:// or ssh://"),
+        Option("-c --context", "NAME", "Docker context to use"),
+    ),
+    "general": (
+        Option("-v --verbose", "", "say what was found and which way in was taken"),
+        Option("--debug", "", "show tracebacks of errors"),
+        Option("-h --help", "", "show this help"),
+        Option("--version", "", "show the version", hidden=True),
+    ),
+}
+OPTIONS = tuple(each for group in GROUPS.values() for each in group)
 
 
 # What Go's strconv.ParseBool knows, and so what docker's switches take.
@@ -120,9 +162,14 @@ def option(spelling: str, verb: str = "") -> Option | None:
     """The option that is spelled so (`-u`, `--user`); of several the one that the verb has."""
     spelled = [each for each in OPTIONS if spelling in each.names]
     own = _KNOWN[verb].options if verb in _KNOWN else ()
-    fitting = [each for each in spelled if each.field in own and each.only in ("", verb)]
+    fitting = [each for each in spelled if each.field in own and (not each.only or verb in each.only)]
     # What one verb alone means by it comes before what all others mean.
-    return max(fitting, key=lambda each: each.only, default=spelled[0] if spelled else None)
+    return max(fitting, key=lambda each: bool(each.only), default=spelled[0] if spelled else None)
+
+
+def taken(which: Option, verb: str) -> bool:
+    """Does the verb take that option, and by its spelling no other one?"""
+    return which.field in _KNOWN[verb].options and option(which.names[-1], verb) is which
 
 
 _ENGINE = ("host", "context", "verbose", "debug", "help")
@@ -134,8 +181,7 @@ ENTERING = (
 
 class Verb:
     """words: what may follow the options, as usage shows it. count: the least and the most of them (most -1: any
-    number). options: the fields of those that it takes. note: what help says besides; noted: the options that
-    it says it of, which have no row of their own."""
+    number). options: the fields of those that it takes. note: what help says besides."""
 
     def __init__(
         self,
@@ -145,7 +191,6 @@ class Verb:
         count: tuple[int, int],
         options: tuple[str, ...],
         note: str = "",
-        noted: tuple[str, ...] = (),
     ) -> None:
         self.summary = summary
         self.words = words
@@ -153,7 +198,6 @@ class Verb:
         self.least, self.most = count
         self.options = options
         self.note = note
-        self.noted = noted
 
 
 _NOT_RUNNING = ("stopped", "keep", "unpause")
@@ -161,161 +205,163 @@ _RECORD = ("record", "record_input")
 _SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING, *_RECORD, "pick")
 _MANY = ("all", "label", "service", "jobs", "group", "json")
 VERBS = {
-    "shell": Verb("a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
+    "shell": Verb("open a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
     "exec": Verb(
-        "one command in a container",
+        "run a command in a container, or in several",
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
         (*ENTERING, "login", *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
-        "In many: TARGET is a list with patterns (web,api-*), or in its place --all,\n"
-        "--label K[=V] or --service NAME. -j N: so many at a time. --group: the output\n"
-        "of each in one piece. --json: a line for each, with output and exit code.",
-        _MANY,
+        "TARGET may be several containers, as in web,'api-*'; with --all, --label or\n--service there is no TARGET.",
     ),
     "ls": Verb(
-        "what can be reached, and how",
+        "list containers, and the ways into each",
         "",
         "dockshell ls",
         (0, 0),
         ("all", "quiet", "filter", "format", "watch", *_ENGINE),
     ),
-    "latest": Verb("prints the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
-    "ip": Verb("prints a container's addresses, a line each", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
+    "latest": Verb("print the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
+    "ip": Verb("print a container's addresses, one per line", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
     "pid": Verb(
-        "prints the host's pid of its first process",
+        "print the PID of a container's first process on the host",
         "[TARGET]",
         "sudo strace -p `dockshell pid web`",
         (0, 1),
         _ENGINE,
     ),
     "cp": Verb(
-        "files into a container, out of one, or across",
+        "copy files into, out of and between containers",
         "SRC... DST",
         "dockshell cp app.conf web:/etc/",
         (2, -1),
         ("recursive", "archive", "follow_link", "chown", "via", *_ENGINE),
-        "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar on\n"
-        "stdin or stdout. Patterns inside are expanded inside: 'web:/var/log/*.log'.\n"
+        "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar\n"
+        "archive on stdin or stdout. Quote patterns of files inside: 'web:/tmp/*.log'.\n"
         "Copies belong to the container's user; modes, times, links, holes and user.*\n"
-        "attributes are kept. Ways: nsenter, by this kernel, as root; exec: the engine's.",
+        "attributes are kept.",
     ),
     "tools": Verb(
-        "names for programs to bring into containers",
+        "name programs to bring into containers",
         "list|add|remove ...",
         "dockshell tools add nicolaka/netshoot",
         (1, 3),
         _ENGINE,
-        "list shows what is kept, and whether it can be brought.\n"
-        "add DIR|IMAGE [NAME]: a directory (./DIR), or an image that the engine has.\n"
-        "remove NAME: the name goes, and what it stands for stays.\n"
-        "`shell` and `exec` bring what stands behind NAME; with none, a static busybox.",
+        "list: show the names, and whether what they stand for is there.\n"
+        "add DIR|IMAGE [NAME]: name a directory (./DIR) or an image that the engine has.\n"
+        "remove NAME: forget the name; the directory or image stays.\n"
+        "`shell` and `exec` take --tools NAME; by default they bring a static busybox.",
     ),
     "proxy": Verb(
-        "SSH on stdin and stdout, for ProxyCommand",
+        "speak SSH on stdin and stdout, for ProxyCommand",
         "[TARGET]",
         'ssh -o ProxyCommand="dockshell proxy web" .@web',
         (0, 1),
         ("via", *_ENGINE),
     ),
     "forward": Verb(
-        "a container's ports and Unix sockets, here",
+        "forward a container's ports and Unix sockets to this machine",
         "TARGET [BIND:]PORT[:PORT]...",
         "dockshell forward web 8080:80",
         (2, -1),
         ("via", "user", "open", *_ENGINE),
-        "PORT: the same here and inside; 8080:80: here, inside; :80: any free one here.\n"
-        "A path in either place is a Unix socket's: 8080:/run/app.sock. BIND: an address\n"
-        "to listen on (127.0.0.1). It ends with Ctrl-C, or with the container.\n"
-        "ROUTE is auto, nsenter, address or exec here; USER counts at Unix sockets.",
+        "80: the same port here and inside; 8080:80: port 8080 here, 80 inside; :80: any\n"
+        "free port here. A path in place of a port is a Unix socket: 8080:/run/app.sock.\n"
+        "BIND is the address to listen on (127.0.0.1). Ctrl-C ends it.",
     ),
     "serve": Verb(
-        "an SSH server into containers, for a team",
+        "run an SSH server that leads into containers, for a team",
         "",
         "dockshell serve --authorized-keys ~/team_keys",
         (0, 0),
         ("listen", "authorized_keys", "log", "most", "via", *_ENGINE),
     ),
     "ssh": Verb(
-        "switches a baseimage's own sshd on or off",
+        "switch the sshd of a baseimage container on or off",
         "enable|disable|status [TARGET]",
         "dockshell ssh enable web",
         (1, 2),
         _ENGINE,
-        "status ends with 0 where an sshd listens inside, with 3 where none does.\n"
-        "A container without one can be reached by `dockshell ssh-config` all the same.",
+        "status exits with 0 if an sshd listens inside, and with 3 if none does.\n"
+        "For ssh to containers without an sshd, see `dockshell ssh-config`.",
     ),
     "ssh-config": Verb(
-        "~/.ssh/config for `ssh TARGET.dockshell`",
+        "set up ~/.ssh/config for `ssh TARGET.dockshell`",
         "",
         "dockshell ssh-config --install",
         (0, 0),
         ("install", "remove", "host", "context", "debug", "help"),
-        "Prints it, unless told to install or remove it; then `ssh web.dockshell` works.",
+        "Without an option it prints the lines that --install adds.",
     ),
     "doctor": Verb(
-        "what is wrong here, and what mends it",
+        "find out what is wrong, and how to fix it",
         "[TARGET]",
         "dockshell doctor web",
         (0, 1),
         ("json", *_ENGINE),
-        "With a TARGET also each way into it. It ends with 1 where something is wrong.",
+        "With TARGET it also tries each way in. It exits with 1 if something is wrong.",
     ),
     "services": Verb(
-        "the services inside, and what they last wrote",
+        "show and control the services in a container",
         "[TARGET] [NAME ACTION]",
         "dockshell services web nginx restart",
         (0, 3),
         ("json", "follow", *_ENGINE),
-        "Those of runit, s6 and supervisord. ACTION: up, down, restart, status or log.",
+        "Services of runit, s6 and supervisord. ACTION: up, down, restart, status or log.",
     ),
     "env": Verb(
-        "the environment of a container's processes",
+        "show the environment of a container's processes",
         "[TARGET]",
         "dockshell env web --from config,init",
         (0, 1),
         ("from", "format", "output", "show", *_ENGINE),
-        "config: as it was configured; init: as process 1 got it; files: what is in\n"
-        "/etc/container_environment; PID: as that process got it.",
+        "--from config: as configured; init: what process 1 was started with; files: what\n"
+        "is in /etc/container_environment; PID: what that process was started with.",
     ),
     "image": Verb(
-        "an image worth logging in to",
+        "build an image with an init, and if asked SSH, cron, services",
         "build|dockerfile",
         "dockshell image build --ssh -t base",
         (1, 1),
         ("from", "tag", "ssh", "cron", "syslog", "service", "startup", "env", "no_python", "output", *_ENGINE),
-        "build makes it. dockerfile prints its Dockerfile; with -o DIR it goes there,\nwith all that goes in.",
+        "build: build the image. dockerfile: print its Dockerfile, or with -o write it to\n"
+        "DIR together with the files that it copies.",
     ),
     "config": Verb(
-        "what the config file says, and where",
+        "show the settings of the config file",
         "[TARGET]",
         "dockshell config web",
         (0, 1),
         _ENGINE,
-        "With a TARGET: what holds for that container.",
+        "With TARGET: those that apply to that container.",
     ),
     "init": Verb(
-        "prints completions and the aliases dl, dsh",
+        "print completions and aliases for your shell, or install `docker shell`",
         "bash|zsh|fish|docker",
         'eval "$(dockshell init bash)"',
         (1, 1),
         ("remove", "help"),
-        "docker: puts `docker shell` in place, or takes it away again (--remove).",
+        "bash, zsh, fish: print completions and the aliases dl and dsh.\n"
+        "docker: install `docker shell`, or with --remove uninstall it.",
     ),
-    "demo": Verb("the main job, in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
+    "demo": Verb("try a session in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
 }
 # Asked by the completion scripts alone; not a word that people need to see.
 HIDDEN = {
-    name: Verb("completes the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))
+    name: Verb("complete the last of WORDS", "[--] WORDS...", "", (0, -1), ("help",))
     for name in ("__complete", "__complete-docker")
 }
 # Programs of their own.
 DROPINS = {
     "docker-bash": Verb(
-        "a login shell or a command in a container", "CONTAINER [CMD...]", "docker-bash `dl`", (1, -1), ENTERING
+        "open a login shell or run a command in a container",
+        "CONTAINER [CMD...]",
+        "docker-bash `dl`",
+        (1, -1),
+        ENTERING,
     ),
     "docker-ssh": Verb(
-        "the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING
+        "do the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING
     ),
 }
 
@@ -447,41 +493,51 @@ def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]
         arguments.said[found.field] = value
 
 
-_TOP = """usage: dockshell [OPTIONS] [TARGET]   a login shell; no TARGET: in the newest
+# It fits a terminal of 80 by 24, and names every verb.
+_TOP = """usage: dockshell [OPTIONS] [TARGET]   open a login shell in a container
        dockshell VERB [OPTIONS] ...
 
-verbs:"""
-_BELOW = """
-TARGET: a name, an id, a Compose service or project/service (web:2: a replica),
-        the beginning of a name, label:K=V, pid:N or @latest;
-        docker://, podman:// or kernel:// in front picks the engine
+common verbs:
+  shell [TARGET]                 open a login shell, as with no verb
+  exec TARGET CMD [ARG...]       run a command in a container, or in several
+  ls                             list containers, and the ways into each
+  cp SRC... DST                  copy files into, out of and between containers
+  forward TARGET PORT[:PORT]...  forward a container's ports to this machine
+  doctor [TARGET]                find out what is wrong, and how to fix it
+other verbs:
+  about a container    ip, pid, latest, env, services, config
+  ssh to containers    ssh, ssh-config, proxy, serve
+  setting up           init, image, tools, demo
 
-example: dockshell web
-Each verb's options: dockshell VERB --help"""
+TARGET is a name, the beginning of an id or name, a Compose service (web, web:2,
+  project/web), label:K=V, pid:N or @latest (the newest one, and the default);
+  docker://, podman:// or kernel:// in front of it chooses the engine.
+
+The options of each verb: dockshell VERB --help
+example: dockshell exec -u root web ls -l /"""
 
 
 def usage(verb: str = "") -> str:
     """The help of a verb, or of the whole for an empty one."""
     if not verb:
-        verbs = [_row(f"{name} {each.words}", each.summary) for name, each in VERBS.items()]
-        return "\n".join((_TOP, *verbs, _BELOW))
+        return _TOP
     known = _KNOWN[verb]
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
     lines = [
         f"usage: {spoken} [OPTIONS] {known.words}".rstrip(),
         f"{known.summary[0].upper()}{known.summary[1:]}.",
-        "",
-        "options:",
     ]
-    for each in OPTIONS:
-        shown = each.field in known.options and each.field not in known.noted and not each.hidden
-        if shown and option(each.names[-1], verb) is each:
-            spelled = ", ".join(each.names) + (f" {each.value}" if each.value else "")
-            lines.append(f"  {spelled:24} {each.help}")
+    shown = {name: [each for each in group if not each.hidden and taken(each, verb)] for name, group in GROUPS.items()}
+    width = max(len(_spelled(each)) for group in shown.values() for each in group)
+    for name, group in shown.items():
+        if group:
+            lines += ["", f"{name}:"]
+            lines += [f"  {_spelled(each):{width}}  {each.help}" for each in group]
     note = ["", known.note] if known.note else []
     return "\n".join([*lines, *note, "", f"example: {known.example}"])
 
 
-def _row(words: str, summary: str) -> str:
-    """What is too long for its column has a line of its own."""
-    return f"  {words:30} {summary}" if len(words) <= 30 else f"  {words}\n{'':33}{summary}"
+def _spelled(option: Option) -> str:
+    """As help has it: the long spellings stand below one another."""
+    before = "    " if option.names[0].startswith("--") else ""
+    return before + ", ".join(option.names) + (f" {option.value}" if option.value else "")

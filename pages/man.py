@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Option, Verb, option
+from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Option, Verb, taken
 
 __all__ = ["PATH", "page", "write"]
 
@@ -115,7 +115,7 @@ def _verb(name: str, verb: Verb) -> Iterator[str]:
         summary += " It takes the options of a session, below."
         own = [field for field in own if field not in _SESSION]
     yield _text(summary)
-    yield from _options((field for field in own if field not in verb.noted), name)
+    yield from _options(own, name)
     if verb.note:
         yield from (".PP", *_paragraphs(verb.note))
 
@@ -124,9 +124,8 @@ def _options(fields: Iterable[str], verb: str = "") -> Iterator[str]:
     """As items, in the order of the table; of those that are spelled alike, the verb's."""
     wanted = set(fields)
     for each in OPTIONS:
-        if each.field in wanted and (option(each.names[-1], verb) is each if verb else not each.only):
-            # What the help says of a neighbour that it doesn't show is said by that one's own item.
-            yield from (".TP", _spelled(each), _text(each.help.partition("; -")[0]))
+        if each.field in wanted and (taken(each, verb) if verb else not each.only):
+            yield from (".TP", _spelled(each), _text(each.help))
 
 
 def _spelled(option: Option) -> str:

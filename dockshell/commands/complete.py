@@ -99,11 +99,9 @@ def candidates(words: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str
 
 
 def _spellings(typed: Typed) -> Iterator[tuple[str, str]]:
-    allowed = {**options.VERBS, **options.DROPINS}[typed.verb or "shell"].options
     for each in options.OPTIONS:
-        known = each.field in allowed and each.field not in _SILENT
-        meant = known and options.option(each.names[-1], typed.verb or "shell") is each
-        if meant and (each.many or each.field not in typed.said):
+        known = each.field not in _SILENT and options.taken(each, typed.verb or "shell")
+        if known and (each.many or each.field not in typed.said):
             yield from ((name, each.help) for name in reversed(each.names))
 
 

@@ -9,7 +9,7 @@ from dockshell.completing.offering import FILES, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dockshell.completing.targets import View
     from dockshell.options import Option
@@ -42,11 +42,7 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
         yield from _FEW[field]
     elif field == "via":
         yield "auto", "the first that does"
-        if verb == "forward":
-            from dockshell.forward.ways import WAYS as ROUTES
-        else:
-            from dockshell.routes import ROUTES
-        yield from ((name, "") for name in ROUTES)
+        yield from ((name, "") for name in _ways(verb))
     elif field == "cap":
         from dockshell.linux.capability_names import NAMES
 
@@ -67,6 +63,18 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
         yield from targets.services(view)
     elif not option.value:
         yield from (("true", ""), ("false", ""))
+
+
+def _ways(verb: str) -> Iterable[str]:
+    if verb in ("cp", "proxy", "serve"):
+        return "nsenter", "exec"
+    if verb == "forward":
+        from dockshell.forward.ways import WAYS
+
+        return WAYS
+    from dockshell.routes import ROUTES
+
+    return ROUTES
 
 
 def kept_tools() -> Iterator[tuple[str, str]]:
