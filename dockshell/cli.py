@@ -8,6 +8,7 @@ import sys
 
 from dockshell import options
 from dockshell.errors import DockshellError
+from dockshell.linux.signals import signal
 from dockshell.voice import Voice
 
 __all__ = ["docker_bash", "docker_shell", "docker_ssh", "main", "run"]
@@ -36,6 +37,9 @@ def docker_shell() -> None:
 def _live(program: str) -> None:
     # Until there is a session (relay.py): what is imported stays, and looking through it for what doesn't takes 1 ms.
     gc.disable()
+    # What a supervisor may have us ignore: then no child of ours could be waited for (wait(2), ECHILD), nor one of the
+    # programs that we start.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _leave(run(sys.argv[1:], program))
 
 

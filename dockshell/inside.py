@@ -18,7 +18,8 @@ GONE = 3  # the exit code where there is no such process
 
 # /proc/PID/stat reads PID (NAME) STATE PPID PGRP SESSION …, and the name may hold anything, so the fields begin after
 # the last parenthesis. each calls what it is given with them, from $2 on, for every process; $p is its number. $t and
-# $b are the number and the beginning of the command.
+# $b are the number and the beginning of the command. give sends a signal to its process group, as sshd's killpg(2)
+# does; 13, SIGPIPE, which only who writes has earned, to it alone.
 _PROCESSES = """
 each() {
     for f in /proc/[0-9]*/stat; do
@@ -35,6 +36,7 @@ known() {
 hit() { [ "$5" = "$t" ] && [ "$2" != Z ] && { kill "-$1" "$p"; kill -CONT "$p"; }; }
 here() { [ "$5" = "$t" ] && [ "$2" != Z ] && n=$p; }
 left() { n=; each here -; [ "$n" ]; }
+give() { { [ "$1" != 13 ] && kill "-$1" "-$t"; } || kill "-$1" "$t"; } 2>/dev/null
 now() { read -r u _ </proc/uptime; u=${u%.*}${u#*.}; }
 finish() {
     for s in HUP TERM KILL; do
@@ -70,7 +72,7 @@ m=$4; t=$2; b=$3
 [ ! "$m" ] || each marked -
 echo "$t $b"
 known || exit 3
-if [ "$1" = end ]; then finish; else kill "-$1" "$t"; fi
+if [ "$1" = end ]; then finish; else give "$1"; fi
 """
 
 # Is there before its sibling, the command, and knows it by their common parent, or should that be gone already, by the
@@ -92,7 +94,7 @@ while each sibling -; [ ! "$t" ] && [ $i -lt 40 ] && kill -0 "$PPID" 2>/dev/null
 done
 while read -r n; do
     [ "$n" != 0 ] || exit 0
-    known && kill "-$n" "$t"
+    known && give "$n"
 done
 [ "$t" ] || each marked -
 known && finish

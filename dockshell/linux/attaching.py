@@ -25,6 +25,7 @@ from dockshell.linux.mounts import (
     mount,
     unshare,
 )
+from dockshell.linux.signals import gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Detached:
         theirs.close()
         told, descriptors = passing.receive(ours)
         ours.close()
-        os.waitpid(pid, 0)
+        gone(pid)
         if not descriptors:
             number, _, words = told.decode("utf-8", "replace").partition(" ")
             raise OSError(int(number or 0), words or "the process that made the mounts ended")

@@ -9,7 +9,7 @@ import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 
 from dockshell.linux.descriptors import let_go
-from dockshell.linux.signals import FORWARDED, release, signal
+from dockshell.linux.signals import FORWARDED, gone, release, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,18 +77,19 @@ class Guardian:
         self.control.close()
         if self._pid in _dismissed:
             _dismissed.remove(self._pid)
-        os.waitpid(self._pid, 0)
+        gone(self._pid)
 
 
 def reap() -> None:
     """Waits for those that were dismissed, which end at once, lest they stay as zombies of a process that goes on."""
     while _dismissed:
-        os.waitpid(_dismissed.pop(), 0)
+        gone(_dismissed.pop())
 
 
 def _stand_by(control: socket, keep: Iterable[int]) -> None:
     os.setsid()
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (*FORWARDED, signal.SIGWINCH):
         signal.signal(number, signal.SIG_IGN)
     release()

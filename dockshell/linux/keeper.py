@@ -19,7 +19,7 @@ from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.descriptors import let_go
 from dockshell.linux.entrance import Entrance, Failure, enter
-from dockshell.linux.signals import release, signal
+from dockshell.linux.signals import gone, release, signal
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class Kept:
         self.control = control
 
     def signal(self, number: int) -> bool:
-        """Sends a signal to the command. False once that has ended."""
+        """Sends a signal to the command and its process group. False once that has ended."""
         try:
             self.control.send(bytes([number]))
         except OSError:
@@ -68,7 +68,7 @@ class Kept:
         """Lets go: a command that still runs is ended first. Returns when keeper and command are gone."""
         if self._pid:
             self.control.close()
-            os.waitpid(self._pid, 0)
+            gone(self._pid)
             self._pid = 0
 
 
@@ -105,6 +105,8 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     child = 0
     try:
         os.setsid()
+        # Where a supervisor has it ignored, or a program that has imported us catches it, no child can be waited for.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         release()
         not_dumpable()
         if placement.joins_user:
@@ -146,7 +148,8 @@ def _watch(child: int, control: socket) -> int:
                 sessions.end(child)
                 os.waitpid(child, os.WNOHANG)  # else it falls to the container's first process, who may never wait
                 return -signal.SIGKILL
-            for number in told:
-                os.kill(child, number)
+            if pidfd not in ready:  # what it leaves behind as it ends by itself lives on
+                for number in told:
+                    sessions.deliver(child, number)
         if pidfd in ready:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

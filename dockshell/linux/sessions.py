@@ -8,7 +8,7 @@ from time import monotonic
 
 from dockshell.linux.signals import signal
 
-__all__ = ["end", "members"]
+__all__ = ["deliver", "end", "members"]
 
 # Between HUP, TERM and KILL: the whole is to be over within two seconds.
 _GRACE = 0.6
@@ -27,6 +27,19 @@ def members(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
                 found.append(int(name))
     return found
+
+
+def deliver(leader: int, number: int) -> None:
+    """Sends the signal to the leader of a session and to its process group, as sshd's killpg(2) does; SIGPIPE, which
+    only who writes has earned, to the leader alone. As with end(), the number can't come to mean another's. Raises
+    OSError."""
+    if number != signal.SIGPIPE:
+        try:
+            os.killpg(leader, number)
+            return
+        except ProcessLookupError:
+            pass  # it leads no group
+    os.kill(leader, number)
 
 
 def end(session: int) -> None:

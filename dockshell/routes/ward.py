@@ -80,11 +80,14 @@ class Ward:
         if not (process.belongs_to(self._container.id, 0) or self._shares(pid)):
             return False
         self._found = (process.status()["NSpid"].split()[-1], process.ticks())
-        os.kill(pid, number)
-        if not number:
-            from dockshell.linux import sessions
+        from dockshell.linux import sessions
 
-            sessions.end(pid)  # the runtime has made it a session's leader
+        # The runtime has made it a session's leader.
+        if number:
+            sessions.deliver(pid, number)
+        else:
+            os.kill(pid, 0)
+            sessions.end(pid)
         return True
 
     def _shares(self, pid: int) -> bool:

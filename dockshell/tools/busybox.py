@@ -6,6 +6,7 @@ import os
 
 from dockshell.errors import DockshellError
 from dockshell.linux.elf import loader
+from dockshell.linux.signals import gone
 
 __all__ = ["NoTools", "applets", "is_static", "static_busybox"]
 
@@ -47,7 +48,7 @@ def applets(busybox: str) -> list[str]:
         os.close(theirs)
         with open(ours, encoding="utf-8", errors="replace", closefd=False) as told:
             names = told.read().split()
-        failed = os.waitpid(pid, 0)[1] or not names
+        failed = gone(pid) or not names
     except OSError as error:
         os.close(theirs)
         raise NoTools(f"{busybox} does not run on this machine ({error.strerror}): {_REMEDY}") from None

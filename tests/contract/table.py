@@ -36,7 +36,7 @@ LINES = {
     8: "the terminal's size and kind",
     9: "every key gets through at once",
     10: "your terminal is left as it was",
-    11: "signals reach the command",
+    11: "signals reach the process group",
     12: "no orphans when the client dies",
     13: "a stopped container ends it: 137",
     14: "seen by ps, killed from inside",

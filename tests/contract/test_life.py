@@ -50,6 +50,17 @@ def test_signals_reach_the_command(cell: Cell) -> None:
 
 
 @pytest.mark.line(11)
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_signal_reaches_the_process_group(cell: Cell, name: str) -> None:
+    """What a script has put into the background is ended along with it."""
+    with _running(cell, "sleep @ & echo begun; wait") as (process, number):
+        until(lambda: processes(f"sleep\0{number}"), 30)
+        process.send_signal(_number(name))
+        assert process.wait(30) == 128 + _number(name)
+        until(lambda: not processes(number), 30)
+
+
+@pytest.mark.line(11)
 @pytest.mark.parametrize("name", ["INT", "TERM", "USR1"])
 def test_signal_ends_a_command_that_does_not_care(cell: Cell, name: str) -> None:
     """A command with no handler ends by the signal, and dockshell with 128 and its number."""

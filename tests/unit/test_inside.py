@@ -58,17 +58,22 @@ def _known(pid: int) -> tuple[str, str]:
     return str(pid), Process(pid).ticks()
 
 
-def test_a_signal_goes_to_the_one_process(shell: list[str]) -> None:
-    """To the command alone, and what is said is who that was."""
-    with _session("trap 'echo caught; exit 7' TERM; sleep @ & echo begun; while :; do sleep 0.05; done") as (
+def test_a_signal_goes_to_the_process_group(shell: list[str]) -> None:
+    """To the command and its group, and what is said is who that was; SIGPIPE to the command alone."""
+    with _session(
+        "trap 'echo pipe' PIPE; trap 'echo caught; exit 7' TERM; sleep @ & echo begun; while :; do sleep 0.05; done"
+    ) as (
         process,
         number,
     ):
         who = _known(process.pid)
+        assert _once(shell, "13", *who) == (0, f"{who[0]} {who[1]}\n")
+        assert process.stdout and process.stdout.readline() == b"pipe\n"
+        assert processes(f"sleep\0{number}")
         assert _once(shell, "15", *who) == (0, f"{who[0]} {who[1]}\n")
-        assert process.stdout and process.stdout.readline() == b"caught\n"
+        assert process.stdout.readline() == b"caught\n"
         assert process.wait(5) == 7
-        assert processes(number)
+        until(lambda: not processes(number), 30)
 
 
 def test_a_session_is_ended_whole(shell: list[str]) -> None:
