@@ -145,7 +145,7 @@ def from_inspect(facts: Any, engine: DockerEngine) -> Container:
             addresses=_addresses(network),
             ports=_ports(_table(network.get("Ports"))),
             groups=_texts(host.get("GroupAdd")),
-            umask=_number(int(_text(config.get("Umask")) or "0022", 8), 0o7777),
+            umask=_umask(config.get("Umask"), host.get("Umask")),
             runtime=_text(host.get("Runtime")),
             local=engine.api.local,
         )
@@ -222,6 +222,14 @@ def _number(value: Any, most: int) -> int:
     if not 0 <= (value or 0) <= most:
         raise ValueError(f"{value!r:.40} is out of range")
     return int(value or 0)
+
+
+def _umask(podman: Any, docker: Any) -> int:
+    """What the engine's exec has. podman: an octal number as text (Config.Umask); docker: a number, none where the
+    runtime's own holds (HostConfig.Umask of API 1.56, moby#53463)."""
+    if docker is None:
+        return _number(int(_text(podman) or "0022", 8), 0o7777)
+    return _number(docker, 0o7777)
 
 
 def _labels(value: Any) -> dict[str, str]:

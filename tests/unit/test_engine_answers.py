@@ -138,6 +138,18 @@ def test_an_honest_answer_is_understood() -> None:
     assert from_listing(LISTED, _engine(LISTED)).name == "web"
 
 
+@pytest.mark.parametrize(
+    ("podman", "docker", "umask"),
+    [(None, None, 0o022), ("0077", None, 0o077), (None, 0o027, 0o027), (None, 0, 0), ("0022", 0o007, 0o007)],
+)
+def test_the_umask_of_an_exec(podman: str | None, docker: int | None, umask: int) -> None:
+    """Podman tells it as octal text in Config, Docker from API 1.56 on as a number in HostConfig, where none is the
+    runtime's own."""
+    answer = copy.deepcopy(INSPECTED)
+    answer["Config"]["Umask"], answer["HostConfig"]["Umask"] = podman, docker
+    assert from_inspect(answer, _engine(answer)).umask == umask
+
+
 @settings(max_examples=300, deadline=None)
 @given(_altered(INSPECTED))
 @example({**INSPECTED, "Id": None})
