@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
@@ -44,7 +45,8 @@ def listed(
 
 class Impostor:
     """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; server: what
-    it says it is, as `Libpod/4.3`; silent: it never answers; inspected: what it tells of any container."""
+    it says it is, as `Libpod/4.3`; silent: it never answers; inspected: what it tells of any container; headers:
+    those of each request."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Impostor:
         self.server = server
         self.silent = silent
         self.requests: list[str] = []
+        self.headers: list[Message] = []
         self.url = ""
 
     @contextmanager
@@ -87,6 +90,7 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             impostor.requests.append(self.path)
+            impostor.headers.append(self.headers)
             if impostor.silent:
                 ended.wait()
                 return
@@ -98,7 +102,8 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
                 if (row["State"] in states if states else "all=1" in query or row["State"] != "exited")
             ]
             single = impostor.inspected is not None and not path.endswith("/containers/json")
-            body = b"OK" if path == "/_ping" else json.dumps(impostor.inspected if single else rows).encode()
+            answer = {"ApiVersion": "1.41"} if path == "/version" else impostor.inspected if single else rows
+            body = b"OK" if path == "/_ping" else json.dumps(answer).encode()
             self.send_response_only(200)
             self.send_header("Server", impostor.server)
             self.send_header("Content-Length", str(len(body)))

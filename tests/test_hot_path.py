@@ -141,6 +141,15 @@ def test_the_hot_path_with_a_config_file(loaded: Loaded, docker: Peer, environme
     _check("with a config file", found, _EXPECTED["exec"] + more)
 
 
+def test_the_hot_path_with_a_config_of_docker(loaded: Loaded, docker: Peer, environment: Mapping[str, str]) -> None:
+    """Who has logged in to a registry, or has headers in Docker's config.json, pays for a file that is read."""
+    directory = Path(environment["HOME"], ".docker")
+    directory.mkdir()
+    (directory / "config.json").write_text('{"auths": {}, "HttpHeaders": {"X-Token": "1"}}')
+    found = loaded(*_words("exec", docker.shared("busybox")))
+    _check("with Docker's config.json", found, _EXPECTED["exec"] + " dockshell.engines.client_config")
+
+
 def test_the_hot_path_without_root(world: World, docker: Peer) -> None:
     """For who lacks root, and goes on to exec, nothing of what entering namespaces takes is loaded; from the second
     time on nothing to unpack an archive either."""

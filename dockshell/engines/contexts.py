@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from dockshell.engines.json import decode
 from dockshell.engines.where import Tls, configuration
 from dockshell.errors import EngineError, printable
 
@@ -85,16 +86,14 @@ def names() -> list[str]:
 
 
 def _json(path: str) -> dict[str, Any]:
-    import json
-
     try:
         with open(path, "rb") as file:
-            content = json.load(file)
+            content = decode(file.read())
     except OSError as error:
         raise EngineError(
             f"{printable(path)} can't be read ({error.strerror}): mend it, or name the engine with -H"
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EngineError(f"{printable(path)} is not JSON ({error}): mend it, or name the engine with -H") from None
     if not isinstance(content, dict):
         raise EngineError(f"{printable(path)} holds no JSON object: mend it, or name the engine with -H")

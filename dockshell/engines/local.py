@@ -11,6 +11,7 @@ import os
 from _socket import AF_UNIX, MSG_PEEK, SOCK_STREAM, socket
 
 from dockshell.engines.json import decode, encode
+from dockshell.engines.where import additions
 from dockshell.errors import EngineError, printable
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ _LARGEST_ANSWER = 256 << 20
 
 class LocalApi:
     """The `Api` of the engine that listens on a unix socket. path: the socket's. patience: seconds that the engine may
-    take to answer a request, 0 for the usual ones."""
+    take to answer a request, 0 for the usual ones. Raises EngineError for what additions() refuses."""
 
     local = True
 
@@ -38,6 +39,7 @@ class LocalApi:
         self._patience = patience
         self.address = f"unix://{path}"
         self._server = ""
+        self._prefix, self._headers = additions()
 
     def anew(self, patience: float = 0) -> LocalApi:
         return LocalApi(self.path, patience) if patience else self  # each request has a connection of its own
@@ -209,7 +211,8 @@ class LocalApi:
         """Sends a request; for one with a tar of that many bytes, all but the tar, which comes in chunks (RFC 9112,
         7.1) where its size is -1."""
         content = b"" if body is None else encode(body)
-        lines = [f"{method} {path} HTTP/1.{int(upgrade or tar < 0)}", "Host: docker"]
+        prefix = "" if path == "/_ping" else self._prefix
+        lines = [f"{method} {prefix}{path} HTTP/1.{int(upgrade or tar < 0)}", "Host: docker"]
         length = f"Content-Length: {tar or len(content)}"
         lines += ["Transfer-Encoding: chunked", "Connection: close"] if tar < 0 else [length]
         if body is not None or tar:
@@ -220,7 +223,8 @@ class LocalApi:
         try:
             connection.settimeout(self._patience or _TIMEOUT)
             connection.connect(self.path)
-            connection.sendall("\r\n".join([*lines, "", ""]).encode() + content)
+            own = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in self._headers)
+            connection.sendall("\r\n".join([*lines, ""]).encode() + own + b"\r\n" + content)
         except OSError as error:
             connection.close()
             raise EngineError(unreachable(self.path, error)) from error

@@ -24,7 +24,7 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from dockshell.engines.dial import Connection, dial, host_and_port
 from dockshell.engines.local import parse_head, quote
-from dockshell.engines.where import Tls
+from dockshell.engines.where import Tls, additions
 from dockshell.errors import EngineError, printable
 from dockshell.model import Size
 
@@ -48,7 +48,8 @@ class SdkApi:
         self.local = address.startswith("unix:")
         self._patience = patience
         self._tls = tls
-        self._adapter = _Adapter(address, tls)
+        self._prefix, self._headers = additions()
+        self._adapter = _Adapter(address, tls, self._headers)
         self._client: _Client | None = None
 
     @property
@@ -56,14 +57,18 @@ class SdkApi:
         """The SDK's own client, connected. Its methods raise its own errors; use `translated()` around them."""
         if self._client is None:
             with self.translated():
-                self._client = _Client(self._adapter, _base(self.address), self._patience)
+                self._client = _Client(
+                    self._adapter, _base(self.address), self._patience, self._prefix.removeprefix("/v") or "auto"
+                )
         return self._client
 
     def anew(self, patience: float = 0) -> SdkApi:
         return SdkApi(self.address, self._tls, patience or self._patience)
 
     def server(self) -> str:
-        _ = self.client
+        with self.translated():
+            if not self._adapter.software:
+                self.client.ping()  # where its version was named, nothing was asked yet
         return "podman" if self._adapter.software.startswith("Libpod") else "docker"
 
     def containers(
@@ -97,11 +102,12 @@ class SdkApi:
         content = json.dumps(dict(body)).encode() if body else b""
         asked = f"{url.path}?{url.query}" if url.query else url.path
         lines = [f"POST {asked} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"]
-        lines += [f"Content-Length: {len(content)}", "Connection: Upgrade", "Upgrade: tcp", "", ""]
+        lines += [f"Content-Length: {len(content)}", "Connection: Upgrade", "Upgrade: tcp", ""]
+        own = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in self._headers)
         connection = self._adapter.dial()
         try:
             connection.settimeout(self._patience)
-            connection.sendall("\r\n".join(lines).encode() + content)
+            connection.sendall("\r\n".join(lines).encode() + own + b"\r\n" + content)
             self._accepted(connection)
         except OSError as error:
             reason = connection.why() or error.strerror or str(error)
@@ -326,24 +332,32 @@ def _object(answer: Any) -> dict[str, Any]:
 class _Client(docker.APIClient):
     """The SDK's client, with every request by one adapter."""
 
-    def __init__(self, adapter: _Adapter, base: str, patience: float) -> None:
+    def __init__(self, adapter: _Adapter, base: str, patience: float, version: str) -> None:
         self._only = adapter
-        super().__init__(base_url=base, version="auto", timeout=patience)  # type: ignore[arg-type]  # seconds, whole or not
+        super().__init__(base_url=base, version=version, timeout=patience)  # type: ignore[arg-type]  # seconds, whole or not
 
     def get_adapter(self, url: str | bytes) -> _Adapter:  # requests' own seam; a redirect can't lead elsewhere either
         return self._only
 
+    # What a person has there of headers goes with every request, by the adapter: the SDK sends it with some.
+    _general_configs = property(
+        lambda self: self.__dict__["_configured"],
+        lambda self, value: self.__dict__.update(
+            _configured={name: each for name, each in value.items() if name != "HttpHeaders"}
+        ),
+    )
     # Else requests sends the web's passwords in ~/.netrc to engines, and asks the web's proxies.
     trust_env = property(lambda self: False, lambda self, value: None)
 
 
 class _Adapter(BaseHTTPAdapter):
     """Requests' way to an engine: a pool of connections made by dial.py. software: what the engine calls itself, once
-    it has answered."""
+    it has answered. headers: what each request has besides."""
 
-    def __init__(self, address: str, tls: Tls | None) -> None:
+    def __init__(self, address: str, tls: Tls | None, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
         self._address = address
         self._tls = tls
+        self._headers = headers
         self._last: Connection | None = None
         self._pool = urllib3.HTTPConnectionPool("docker", dialer=self.dial)
         self._pool.ConnectionCls = _HTTPConnection
@@ -365,8 +379,10 @@ class _Adapter(BaseHTTPAdapter):
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         return request.path_url
 
-    def send(self, *args: Any, **named: Any) -> requests.Response:
-        response = super().send(*args, **named)
+    def send(self, request: requests.PreparedRequest, *args: Any, **named: Any) -> requests.Response:
+        for name, value in self._headers:
+            request.headers[name] = value  # type: ignore[assignment]  # http.client takes bytes too
+        response = super().send(request, *args, **named)
         self.software = self.software or response.headers.get("Server", "")
         return response
 

@@ -24,6 +24,7 @@ __all__ = [
     "OTHERS",
     "Address",
     "Tls",
+    "additions",
     "api",
     "configuration",
     "defaults",
@@ -202,6 +203,17 @@ def _host(address: str, said: str) -> Address:
 def configuration() -> str:
     """The directory of Docker's client's own configuration."""
     return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+
+
+def additions() -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """What each request to an engine has besides, as a person configured it for Docker's client: what begins its path,
+    and header fields. Raises EngineError for what can't be sent."""
+    variables = os.environ.get("DOCKER_API_VERSION") or os.environ.get("DOCKER_CUSTOM_HEADERS")
+    if not variables and not os.path.exists(os.path.join(configuration(), "config.json")):
+        return "", ()
+    from dockshell.engines.client_config import headers, version_prefix
+
+    return version_prefix(), headers()
 
 
 def _spelled(address: str) -> str:
