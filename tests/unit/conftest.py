@@ -1,10 +1,14 @@
-"""What the tests of the servers of files share."""
+"""What the tests of the servers of files share; and no property test is held to a time, which a busy machine breaks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("dockshell", deadline=None)
+settings.load_profile("dockshell")
 
 
 @pytest.fixture
