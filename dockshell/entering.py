@@ -3,14 +3,15 @@ entering verb shares."""
 
 from __future__ import annotations
 
+import os
 import time
 
-from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, printable
+from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, TimedOut, printable
 from dockshell.linux.process import Process
 from dockshell.model import noun, replace
 from dockshell.resolve import Place, resolve_running
 from dockshell.routes import Login, choose, order
-from dockshell.session import Ended, Left, Undeliverable
+from dockshell.session import Ended, Late, Left, Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ __all__ = ["Way", "enter", "run", "suited"]
 class Way:
     """How to get in. place: where to look; via: the routes to try, as routes.order() takes them; verb: whose order
     `auto` follows. config: what a person configured, which suited() makes the rest of; recording: None for none;
-    detach_key: what has to be typed to leave the command to itself, empty for nothing; took: who is told the route that
-    was taken."""
+    detach_key: what has to be typed to leave the command to itself, empty for nothing; timeout: how many seconds the
+    command is given, 0 for any number; took: who is told the route that was taken."""
 
     place: Place
     via: str
@@ -43,6 +44,7 @@ class Way:
     config: Config | None = None
     recording: Recording | None = None
     detach_key: bytes = b""
+    timeout: float = 0.0
     took: Callable[[str], None] | None = None
 
 
@@ -82,6 +84,8 @@ def run(
     if name == "ssh" and way.detach_key:
         way.voice.tell("ssh: its session ends with the connection, so there is no detach key")
         way = replace(way, detach_key=b"")
+    if way.timeout:
+        way = replace(way, detach_key=b"")  # nobody would be there to end what was left to itself
     drive = drive or _relayed(command, way, others)
     recorded = _as_it_is
     if way.recording:
@@ -118,14 +122,19 @@ def _relayed(command: Command, way: Way, others: Callable[[Session], Mapping[int
         # Not before: the engine, or the kernel, has its own work to do meanwhile.
         from dockshell.relay import relay
 
-        return relay(
-            session,
-            terminal=command.terminal is not None,
-            input=command.input,
-            others=others(session) if others else None,
-            first=taken,
-            detach_key=way.detach_key,
-        )
+        try:
+            return relay(
+                session,
+                terminal=command.terminal is not None,
+                input=command.input,
+                others=others(session) if others else None,
+                first=taken,
+                detach_key=way.detach_key,
+                timeout=way.timeout,
+            )
+        except Late:
+            name = printable(os.fsdecode(command.argv[0])) if command.argv else "the shell"
+            raise TimedOut(f"{name} took longer than {way.timeout:g} seconds (--timeout) and was ended") from None
 
     return drive
 

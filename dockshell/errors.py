@@ -12,7 +12,7 @@
     ├── HostKeyError               125  the sshd that answered isn't the container's
     ├── LoginError                 125  the sshd took none of our keys
     ├── SessionLost                125  the connection broke under a running session
-    ├── TimedOut                   125  the library was to wait no longer
+    ├── TimedOut                   124  the command took longer than it was given
     ├── CannotExecute              126  found inside, but it can't be executed
     ├── CommandNotFound            127  not found inside
     ├── Refused                      1  what was asked for did not come about inside
@@ -93,9 +93,11 @@ class SessionLost(DockshellError):
 
 
 class TimedOut(DockshellError):
-    """stdout, stderr: what the command had written by then."""
+    """stdout, stderr: what the command had written by then, where that was collected. The exit code is timeout(1)'s."""
 
-    def __init__(self, message: str, stdout: bytes, stderr: bytes) -> None:
+    exit_code = 124
+
+    def __init__(self, message: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
         super().__init__(message)
         self.stdout = stdout
         self.stderr = stderr

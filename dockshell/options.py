@@ -107,6 +107,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "session": (
         Option("--login", "", "run the command from a login shell"),
+        Option("--timeout", "SECONDS", "end the command after that time, with 124; 5m, 2h"),
         Option("--tools", "WHAT", "bring programs along, from a directory or an image"),
         Option("--env-from", "WHAT", "config (the default), or init: process 1's variables"),
         Option("--privileged", "", "give the command all capabilities"),
@@ -211,7 +212,7 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, "login", *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
+        (*ENTERING, "login", "timeout", *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
         "TARGET may be several containers, as in web,'api-*'; with --all, --label or\n--service there is no TARGET.",
     ),
     "ls": Verb(

@@ -10,7 +10,7 @@ from dockshell.errors import CommandNotFound, SessionLost
 from dockshell.linux import terminals
 from dockshell.linux.descriptors import widened
 from dockshell.linux.signals import FORWARDED, release, signal
-from dockshell.session import Left, Undeliverable
+from dockshell.session import Late, Left, Undeliverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,16 +36,19 @@ def relay(
     others: Mapping[int, Callable[[], None]] | None = None,
     first: bytes = b"",
     detach_key: bytes = b"",
+    timeout: float = 0.0,
 ) -> int:
     """Drives the session with this process's own stdin, stdout and stderr until it ends → its exit code.
 
     terminal: the command has one, so that ours (if stdin is one) is put into raw mode for the time. input: whether
     stdin is read at all. others: descriptors to listen to besides, with what to call when they can be read; what those
     calls raise comes up from here. first: input that was read already. detach_key: what has to be typed at a terminal
-    to leave the command to itself, the last byte of which doesn't reach it; empty for nothing. Raises Left where that
-    was typed, Undeliverable, SessionLost and what else Session.receive() may raise."""
+    to leave the command to itself, the last byte of which doesn't reach it; empty for nothing. timeout: the seconds
+    that the command is given, from now on; 0 for any number. Raises Left where the detach key was typed, Late where the
+    time is over, Undeliverable, SessionLost and what else Session.receive() may raise."""
     driver = _Relay(session, terminal, input, others or {}, first)
     driver.detach_key = detach_key if terminal else b""
+    driver.timeout = timeout
     try:
         return driver.run()
     except CommandNotFound as missing:
@@ -81,6 +84,7 @@ class _Relay:
     ) -> None:
         self.taken: bytes | None = first
         self.detach_key = b""
+        self.timeout = 0.0
         self._typed = b""  # as far as it may be the beginning of that
         self._session = session
         self._others = others
@@ -106,6 +110,7 @@ class _Relay:
                     return self._loop()
             return self._loop()
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in restore:
                 signal.signal(number, handler)
             self._alarm.close()
@@ -200,11 +205,22 @@ class _Relay:
         def adopt(number: int, frame: FrameType | None) -> None:
             session.resize(terminals.size(0))
 
+        def end(number: int, frame: FrameType | None) -> None:
+            raise Late
+
         wanted: list[tuple[int, Callable[[int, FrameType | None], None]]] = [(number, forward) for number in FORWARDED]
         if self._terminal:
             wanted.append((signal.SIGWINCH, adopt))
         # A signal that our own caller has us ignore (nohup, a shell's background job) stays ignored.
-        return [(n, signal.signal(n, handler)) for n, handler in wanted if signal.getsignal(n) is not signal.SIG_IGN]
+        wanted = [each for each in wanted if signal.getsignal(each[0]) is not signal.SIG_IGN]
+        if self.timeout:
+            # By a timer, not by poll(): we may be waiting for somebody who doesn't read what the command writes. It
+            # follows the monotonic clock.
+            wanted.append((signal.SIGALRM, end))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        before = [(number, signal.signal(number, handler)) for number, handler in wanted]
+        signal.setitimer(signal.ITIMER_REAL, self.timeout)
+        return before
 
 
 def write_some(stream: int, data: bytes) -> int:

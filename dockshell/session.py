@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Ended", "Left", "Session", "Undeliverable"]
+__all__ = ["Ended", "Late", "Left", "Session", "Undeliverable"]
 
 
 class Undeliverable(Exception):
@@ -20,6 +20,10 @@ class Undeliverable(Exception):
     def __init__(self, number: int, why: str) -> None:
         super().__init__(why)
         self.number = number
+
+
+class Late(Exception):
+    """The command has run for as long as it was given."""
 
 
 class Left(Exception):

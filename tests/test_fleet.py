@@ -239,6 +239,14 @@ def test_a_signal_reaches_every_command(fleet: Peer, number: signal.Signals) -> 
     assert re.search(rf"^dockshell: 5 exit 7 .*, {SIZE - 5} not begun ", err.decode())
 
 
+def test_a_timeout_is_each_ones(fleet: Peer, dockshell: Run) -> None:
+    """--timeout counts for each by itself, from where its command begins: who is late is told, the others are not."""
+    script = f'[ "$(hostname)" != {NAME}-1 ] || exec sleep 60'
+    done = dockshell("exec", "--timeout", "2.5", "-j1", f"{NAME}-0,{NAME}-1,{NAME}-2", "sh", "-c", script, engine=fleet)
+    assert done.returncode == 124
+    assert b"sh took longer than 2.5 seconds" in done.stderr and b"2 ok, 1 timed out" in done.stderr
+
+
 def test_a_signal_that_ends_nothing(fleet: Peer) -> None:
     """USR1 is passed on to those that run, and the others come in their turn."""
     script = "trap 'exit 7' USR1; echo begun; while :; do sleep 0.05; done"

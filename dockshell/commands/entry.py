@@ -63,6 +63,9 @@ def way(arguments: Arguments) -> Way:
     agent = _agent() if arguments.on("A") else ""
     if arguments.on("detach") and (forwards or agent):
         raise UsageError("-d leaves the command to itself, and what is forwarded ends with us: leave out one of them")
+    timeout = _seconds(arguments.text("timeout"))
+    if arguments.on("detach") and timeout:
+        raise UsageError("-d leaves the command to itself, and nobody would be there to end it: leave out --timeout")
     spoken = voice(arguments)
     return Way(
         place=place(arguments),
@@ -72,6 +75,7 @@ def way(arguments: Arguments) -> Way:
         voice=spoken,
         config=config.load(),
         recording=_recording(arguments),
+        timeout=timeout,
     )
 
 
@@ -97,6 +101,18 @@ def enter(arguments: Arguments, target: Target, command: Command, at: Place | No
     from dockshell.standin.stopped import enter_stopped
 
     return enter_stopped(target, command, taken, keep)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 1e9  # seconds, thirty years
+
+
+def _seconds(said: str) -> float:
+    """--timeout's value, as timeout(1) has it; 0 for none. Raises UsageError."""
+    number = said[:-1] if said[-1:] in _UNITS else said
+    if said and (number.strip("0123456789.") or number.count(".") > 1 or not number.strip(".")):
+        raise UsageError(f"--timeout takes a number of seconds, or one with m, h or d; not {printable(said)!r}")
+    return min(float(number) * _UNITS.get(said[-1], 1), _LONGEST) if said else 0.0
 
 
 def _via(arguments: Arguments) -> str:

@@ -185,6 +185,8 @@ def _kind(result: Result | None) -> str:
         return "not begun"
     if result.error and result.code == 125:
         return "not entered"
+    if result.error and result.code == 124:
+        return "timed out"
     if result.signal:
         return f"signal {result.signal}"
     return f"exit {result.code}" if result.code else "ok"

@@ -33,6 +33,7 @@ NOT_COMPARABLE = {
     "test_stdout_is_the_commands_alone": "asks for -v",
     "test_only_debug_shows_a_traceback": "asks for --debug",
     "test_what_is_wrongly_put_is_2": "each program has a number of its own for that",
+    "test_timeout_ends_the_session": "asks for --timeout",
     "test_privileged_is_all_there_is_and_says_so": "compares with docker exec --privileged",
     "test_environment_of_process_1": "asks for --env-from",
     "test_no_login_shell_is_an_error_with_a_remedy": "asks for dockshell's own remedy",

@@ -176,6 +176,16 @@ def test_no_orphans_when_the_terminal_goes_away(cell: Cell) -> None:
 
 
 @pytest.mark.line(12)
+def test_timeout_ends_the_session(cell: Cell) -> None:
+    """--timeout: what was written by then has arrived, all of the command is gone, and one line says why."""
+    number = unique()
+    done = cell.sh(f"sleep {number} & echo begun; wait", options=["--timeout", "0.4"])
+    assert (done.returncode, done.stdout) == (124, b"begun\n")
+    assert done.stderr.startswith(b"dockshell: sh took longer than 0.4 seconds") and done.stderr.count(b"\n") == 1
+    until(lambda: not processes(number), 30)
+
+
+@pytest.mark.line(12)
 def test_daemon_outlives_dockshell(cell: Cell) -> None:
     """What made itself a session of its own lives on when dockshell is killed."""
     daemon = unique()
