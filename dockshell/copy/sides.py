@@ -9,6 +9,7 @@ from dockshell.copy.tree import Tree
 from dockshell.environment import identity_of
 from dockshell.errors import NoRoute, NotRunning, printable
 from dockshell.identity import resolve
+from dockshell.linux.rootfs import open_root
 from dockshell.model import Command
 from dockshell.routes import Refusal
 from dockshell.routes.nsenter import first_process, why_not
@@ -32,7 +33,7 @@ def inside(container: Container, via: str, voice: Voice) -> Side:
     if via in ("auto", "nsenter"):
         try:
             found = Tree(_root(container))
-            voice.tell("files: by this kernel, through its first process's root")
+            voice.tell("files: by this kernel, through its mount namespace")
             return found
         except (Refusal, OSError) as error:
             refusals.append(("nsenter", str(error) if isinstance(error, Refusal) else why_not(error)))
@@ -50,7 +51,7 @@ def inside(container: Container, via: str, voice: Voice) -> Side:
 
 
 def _root(container: Container) -> int:
-    """A descriptor of the root of the container's first process. Raises Refusal, OSError."""
+    """A descriptor of the container's root. Raises Refusal, OSError."""
     if os.geteuid():
         raise Refusal("reaching a container's files takes root: use sudo")
     if not container.pid:
@@ -59,7 +60,7 @@ def _root(container: Container) -> int:
     # In a user namespace of its own what root out here makes could belong to nobody: user_namespaces(7).
     if process.read("uid_map").split() != _SAME_IDS:
         raise Refusal("it has a user namespace of its own")
-    root = os.open(f"/proc/{process.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = open_root(process.pid)
     if not process.alive():
         os.close(root)
         raise Refusal("it ended just now")

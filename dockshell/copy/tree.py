@@ -1,6 +1,6 @@
-"""Files that this kernel reaches: here, or in a container by its first process's root. Read directory by directory,
-each name by the descriptor of its directory, so that nobody who swaps a directory for a link leads anywhere else; and
-nothing but a regular file or a directory is ever opened for real, for to open a device may act."""
+"""Files that this kernel reaches: here, or in a container by its root. Read directory by directory, each name by
+the descriptor of its directory, so that nobody who swaps a directory for a link leads anywhere else; and nothing but a
+regular file or a directory is ever opened for real, for to open a device may act."""
 
 from __future__ import annotations
 

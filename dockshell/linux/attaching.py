@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 
 from dockshell.linux import passing
 from dockshell.linux.libc import syscall
@@ -25,7 +24,6 @@ from dockshell.linux.mounts import (
     mount,
     unshare,
 )
-from dockshell.linux.signals import gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,27 +57,13 @@ class Detached:
         in a child of ours that sees our files. namespaces: whose user namespace the child is to join first, for who has
         no right to mount but in there. Raises OSError."""
         self.place = place
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                ours.close()
-                if namespaces is not None:
-                    namespaces.join("user")
-                passing.send(theirs, b"", [_built(build)])
-            except BaseException as error:
-                number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or str(error)
-                passing.send(theirs, f"{number} {words}: {getattr(error, 'filename', None) or ''}".encode()[:4096])
-            finally:
-                os._exit(0)
-        theirs.close()
-        told, descriptors = passing.receive(ours)
-        ours.close()
-        gone(pid)
-        if not descriptors:
-            number, _, words = told.decode("utf-8", "replace").partition(" ")
-            raise OSError(int(number or 0), words or "the process that made the mounts ended")
-        self._tree = descriptors[0]
+
+        def make() -> int:
+            if namespaces is not None:
+                namespaces.join("user")
+            return _built(build)
+
+        self._tree = passing.from_child(make)
 
     def attach(self) -> None:
         """Gives the calling process, which must have one thread, a copy of its mount namespace, and attaches the tree

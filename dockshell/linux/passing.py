@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
+from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socketpair
+
+from dockshell.linux.signals import gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["LARGEST", "receive", "send"]
+__all__ = ["LARGEST", "from_child", "receive", "send"]
 
 LARGEST = 160 << 10  # bytes of a message; the kernel's default for a socket's buffer is 208 KiB: socket(7)
 _MOST = 8
@@ -33,3 +36,29 @@ def receive(channel: socket) -> tuple[bytes, list[int]]:
             whole = len(data) - len(data) % _SIZE
             found += [int.from_bytes(data[at : at + _SIZE], sys.byteorder) for at in range(0, whole, _SIZE)]
     return content, found
+
+
+def from_child(make: Callable[[], int]) -> int:
+    """The descriptor that make() returns, called in a child of ours: that may join namespaces for it, and then must not
+    import anything. Raises OSError where make() did, and where the child ended without it."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            send(theirs, b"", [make()])
+        except BaseException as error:
+            number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or str(error)
+            send(theirs, f"{number} {words}: {getattr(error, 'filename', None) or ''}".encode()[:4096])
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        told, descriptors = receive(ours)
+    finally:
+        ours.close()
+        gone(pid)
+    if not descriptors:
+        number, _, words = told.decode("utf-8", "replace").partition(" ")
+        raise OSError(int(number or 0), words or "the process that was to open it ended")
+    return descriptors[0]

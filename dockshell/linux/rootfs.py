@@ -1,30 +1,76 @@
-"""The files of a process's root, read from outside it. What lies there is hostile: links that lead out, devices, FIFOs,
-endless files."""
+"""The files of a container, read from outside it. What lies there is hostile: links that lead out, devices, FIFOs,
+endless files.
+
+A container's root is that of its mount namespace, where a newcomer begins (setns(2), CLONE_NEWNS) and where engines
+exec and copy. Process 1 may have another by now: chroot(2)."""
 
 from __future__ import annotations
 
 import os
 from stat import S_IMODE, S_ISDIR, S_ISREG
 
-from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2, prctl
 
-__all__ = ["RootFiles"]
+__all__ = ["RootFiles", "open_root"]
 
 # Any of its hundreds of links could be an attempt to stall us; no honest directory that is read here holds as many.
 _MOST_NAMES = 4096
 
 
-class RootFiles:
-    """The `Files` of a process, by openat2(2) with RESOLVE_IN_ROOT (Linux 5.6): every link, absolute or with `..`,
-    stays inside.
+_ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_PR_SET_DUMPABLE = 4
 
-    Needs the right to look at the process (ptrace(2), PTRACE_MODE_READ); the constructor raises OSError without it.
+
+def open_root(pid: int) -> int:
+    """A descriptor of the root of the process's mount namespace. Needs the right to look at the process (ptrace(2),
+    PTRACE_MODE_READ), and where that has another root, to enter its mount namespace. Raises OSError."""
+    if _has_namespace_root(pid):
+        # The parent of the topmost directory is itself, or what was mounted over it since: path_resolution(7).
+        return os.open(f"/proc/{pid}/root/..", _ROOT)
+    if os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt"):
+        return os.open("/", _ROOT)  # who enters stays where we are
+    from dockshell.linux.namespaces import Namespaces
+    from dockshell.linux.passing import from_child
+
+    namespaces = Namespaces(pid)
+
+    def make() -> int:
+        prctl(_PR_SET_DUMPABLE, 0)  # nobody inside is to look into the child: credentials.not_dumpable()
+        if os.geteuid():
+            namespaces.join("user")  # who made it has every right in it, and none out here
+        namespaces.join("mnt")
+        return os.open("/", _ROOT)
+
+    try:
+        return from_child(make)
+    finally:
+        namespaces.close()
+
+
+def _has_namespace_root(pid: int) -> bool:
+    """Is the process's root that of its mount namespace? The link is a path from the namespace's root. It is "/" in a
+    mount that was detached, too, but then mountinfo, which lists what is mounted below the process's root, is empty:
+    proc_pid_root(5), proc_pid_mountinfo(5)."""
+    if os.readlink(f"/proc/{pid}/root") != "/":
+        return False
+    descriptor = os.open(f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return bool(os.read(descriptor, 1))
+    finally:
+        os.close(descriptor)
+
+
+class RootFiles:
+    """The `Files` of a process's container, by openat2(2) with RESOLVE_IN_ROOT (Linux 5.6): every link, absolute or
+    with `..`, stays inside.
+
+    The constructor raises OSError as open_root() does.
     """
 
     _root = -1
 
     def __init__(self, pid: int) -> None:
-        self._root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root = open_root(pid)
 
     def close(self) -> None:
         """Lets go of the root; nothing can be read after."""

@@ -23,7 +23,7 @@ from dockshell.linux.labels import label_of
 from dockshell.linux.libc import syscall
 from dockshell.linux.namespaces import user_of
 from dockshell.linux.process import Process, boot_time, container_in
-from dockshell.linux.rootfs import RootFiles
+from dockshell.linux.rootfs import RootFiles, open_root
 from dockshell.linux.signals import FORWARDED, hold, release
 from dockshell.model import Size
 from tests.world import World
@@ -326,6 +326,43 @@ def test_files_of_a_root_are_files() -> None:
     assert files.executable("/bin/sh") and not files.executable("/etc/passwd") and not files.executable("/etc")
     assert "passwd" in files.names("/etc") and files.names("/nowhere") == []
     files.close()
+
+
+_CHROOTS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.unshare(0x20000)
+libc.mount(b"", b"/", None, 1 << 18 | 16384, None)
+libc.mount(b"x", b"/mnt", b"tmpfs", 0, None)
+os.mkdir("/mnt/below")
+os.chdir("/mnt")
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "same", "covered"),
+    [
+        ("", True, False),
+        ("os.chroot('/mnt')", False, False),
+        ("os.chroot('/mnt/below')", False, False),
+        ("os.chdir('/'); os.chroot('/mnt'); libc.umount2(b'mnt', 2)", False, False),
+        ("libc.mount(b'x', b'/', b'tmpfs', 0, None)", False, True),
+    ],
+    ids=["none", "mount", "directory", "detached", "covered"],
+)
+def test_root_is_the_mount_namespaces(world: World, code: str, same: bool, covered: bool) -> None:
+    """Whatever the process has made its own root: the directory that setns(2) leads to is found."""
+    world.need_root()
+    code = f"{_CHROOTS}{code}\nprint(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout and process.stdout.read(1) == b"\n"
+        own = os.stat(f"/proc/{process.pid}/root")
+        root = open_root(process.pid)
+        found = os.fstat(root)
+        os.close(root)
+        process.stdin.close()
+    assert os.path.samestat(found, own) == same
+    assert os.path.samestat(found, os.stat("/")) != covered
 
 
 def test_file_is_cut_at_its_limit() -> None:
