@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import stat
 import subprocess
 import sys
@@ -325,6 +326,22 @@ def test_a_stuck_engine_does_not_hold_up_the_line(dockshell: Run) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line.split(b"\t")[0].decode() for line in done.stdout.splitlines()] == list(VERBS)
     assert took < 5
+
+
+def test_a_second_stuck_engine_is_not_even_asked(dockshell: Run, tmp_path: Path) -> None:
+    """The two seconds are for all engines together."""
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        for engine, name in (first, "docker.sock"), (second, "podman/podman.sock"):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            engine.bind(str(path))
+            engine.listen()
+            engine.setblocking(False)
+        env = {"XDG_RUNTIME_DIR": str(tmp_path)}
+        done = dockshell("__complete", "--", "dockshell", "exec", "", env=env, timeout=60)
+        assert (done.returncode, done.stderr) == (0, b"")
+        with pytest.raises(BlockingIOError):
+            second.accept()
 
 
 @pytest.mark.parametrize(

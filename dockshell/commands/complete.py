@@ -42,23 +42,29 @@ _FIRST = {
 }
 
 
+class _Late(BaseException):
+    """No Exception: whoever goes on to the next engine after an error, TimeoutError too, doesn't after this."""
+
+
 def run(arguments: Arguments) -> int:
     """Prints the candidates → 0. Never says what went wrong: there is a half-typed line on the screen."""
     signal(SIGALRM, _late)
     setitimer(ITIMER_REAL, _PATIENCE)
     lines = []
     try:
-        for word, description in candidates(*_cut(arguments.words)):
-            lines.append(f"{word}\t{description}" if description else word)
-    except Exception:
+        try:
+            for word, description in candidates(*_cut(arguments.words)):
+                lines.append(f"{word}\t{description}" if description else word)
+        finally:
+            setitimer(ITIMER_REAL, 0)
+    except (Exception, _Late):
         pass  # an engine that is down, or late; what was found before it is offered
-    setitimer(ITIMER_REAL, 0)
     sys.stdout.write("".join(line + "\n" for line in lines))
     return 0
 
 
 def _late(signal: int, frame: object) -> None:
-    raise TimeoutError
+    raise _Late
 
 
 def _cut(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -75,7 +75,7 @@ def line(path: str, keys: tuple[str, ...]) -> int:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", newline="\n") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -129,7 +129,7 @@ def _value(name: str, value: Any, within: tuple[str, ...]) -> str | bool:
 
 def _line(text: str, keys: tuple[str, ...]) -> int:
     """tomllib doesn't tell, so it is asked of ever more lines until it knows."""
-    lines = text.splitlines(keepends=True)
+    lines = [f"{each}\n" for each in text.split("\n")]  # TOML knows no other end of a line
     whole = 0  # so many lines are TOML, and don't hold it
     for count in range(1, len(lines) + 1):
         try:

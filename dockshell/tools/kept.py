@@ -24,8 +24,8 @@ def names() -> dict[str, str]:
     """What is kept, by name. Raises NoTools where the file can't be read."""
     path = _path()
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            lines = file.read().split("\n")  # a path may hold all else that splitlines() takes for a line's end
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -62,7 +62,7 @@ def _write(kept: dict[str, str]) -> None:
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             file.write(content)
         os.rename(unfinished, path)
     except OSError as error:

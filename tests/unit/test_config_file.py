@@ -50,6 +50,14 @@ def _written(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\u2029"])
+def test_lines_end_at_newlines_alone(tmp_path: Path, odd: str) -> None:
+    """As an editor counts them: what else Python's splitlines() splits at is part of a line."""
+    path = _written(tmp_path, f'# a{odd}comment\nuser = "a{odd}b"\n\nshell = 3\n')
+    with pytest.raises(UsageError, match=r"config\.toml, line 4: "):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("name", "image", "held"),
     [
