@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, TimedOut, printable
+from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, ShellNotStarted, TimedOut, printable
 from dockshell.linux.process import Process
 from dockshell.model import noun, replace
 from dockshell.resolve import Place, resolve_running
@@ -99,18 +99,29 @@ def run(
         from dockshell.linux.capability_names import spelled
 
         way.voice.say(f"besides the container's capabilities: {spelled(command.capabilities)}")
-    try:
-        return _driven(recorded(route.open(container, command)), container, way, drive)
-    except (NoShell, CommandNotFound) as missing:
-        taken = missing.taken if isinstance(missing, CommandNotFound) else b""
-        if "toolbox" not in order(way.via, way.verb) or name in ("ssh", "toolbox") or taken is None:
-            raise
-        from dockshell.routes.toolbox import instead
+    taken = b""  # input that was read for what could not be started
+    while True:
+        session = None
+        try:
+            session = recorded(route.open(container, command))
+            return _driven(session, container, way, drive, taken)
+        except (NoShell, CommandNotFound) as missing:
+            if session is not None and isinstance(missing, CommandNotFound):
+                if missing.taken is None:
+                    raise
+                taken = missing.taken
+            if isinstance(missing, ShellNotStarted):
+                if not command.not_shells:
+                    way.voice.say(f"a shell can't be started in {printable(container.name)} ({missing}): using another")
+                command = replace(command, not_shells=(*command.not_shells, missing.shell))
+                continue
+            if "toolbox" not in order(way.via, way.verb) or name in ("ssh", "toolbox"):
+                raise
+            from dockshell.routes.toolbox import instead
 
-        session = recorded(instead(missing, container, command, way.login))
-        if way.took:
-            way.took("toolbox")
-        return _driven(session, container, way, drive, taken)
+            name, route = "toolbox", instead(missing, container, command, way.login)
+            if way.took:
+                way.took(name)
 
 
 def _as_it_is(session: Session) -> Session:

@@ -45,7 +45,8 @@ _NOWHERE = ("", "/bin/false", "/sbin/nologin", "/usr/bin/false", "/usr/sbin/nolo
 @noun(frozen=True)
 class Start:
     """argv: what to execute, the first word as the container's PATH finds it; shell: the login shell's path, empty for
-    a command; environment: (name, value) pairs with distinct names; directories: the first of them that can be entered
+    a command; by_shell: the path of the shell that was chosen to be it or to run the command, empty for none;
+    environment: (name, value) pairs with distinct names; directories: the first of them that can be entered
     is where to start."""
 
     identity: Identity
@@ -53,6 +54,15 @@ class Start:
     shell: str
     environment: tuple[tuple[str, str], ...]
     directories: tuple[str, ...]
+    by_shell: str = ""
+
+    def paths(self) -> list[str]:
+        """Where execvp(3) looks for the program."""
+        directory, word = self.directories[0], (self.shell or _text((self.argv or (b"",))[0]))
+        if "/" in word:
+            return [_below(directory, word)]
+        search = dict(self.environment).get("PATH", "")
+        return [_below(_below(directory, folder or "."), word) for folder in search.split(":")]
 
 
 @noun(frozen=True)
@@ -82,10 +92,13 @@ def prepare(
     identity = identity_of(container, command, files, names_only)
     spare = extra.shell if extra else ""
     known = command.login or command.by_login
-    shell = login_shell(identity, files, command.shell, spare) if known else ""
-    argv = _reader(command.line, identity, files, spare) if command.line else command.argv
+    shell = login_shell(identity, files, command.shell, spare, command.not_shells) if known else ""
+    argv, by_shell = command.argv, shell
+    if command.line:
+        argv, by_shell = _reader(command, identity, files, spare)
     if command.by_login:
-        argv = by_login_shell(shell, argv, files)
+        argv = by_login_shell(shell, argv, files, command.not_shells)
+        by_shell = _text(argv[0])
     environment = configured(container) if initial is None else _pairs(initial)
     if known:
         environment.update(files_environment(files))
@@ -109,7 +122,8 @@ def prepare(
         directories = (command.directory,)
     elif not command.argv or command.by_login:
         directories = (environment.get("HOME", "/"), "/")
-    return Start(identity, argv, "" if command.by_login else shell, tuple(environment.items()), directories)
+    shell = "" if command.by_login else shell
+    return Start(identity, argv, shell, tuple(environment.items()), directories, by_shell)
 
 
 _LARGE = 16 << 20
@@ -144,28 +158,32 @@ def files_environment(files: Files) -> dict[str, str]:
     return found
 
 
-def login_shell(identity: Identity, files: Files, wanted: str = "", spare: str = "") -> str:
+def login_shell(
+    identity: Identity, files: Files, wanted: str = "", spare: str = "", excepted: tuple[str, ...] = ()
+) -> str:
     """The wanted one if it is there (a name), else the user's own shell where it can be executed, else the first of
     bash, zsh, ash and sh that is there, else the spare one. A shell that turns logins away (nologin, false) does not
-    count: whoever may use the engine may log in. Raises NoShell."""
+    count: whoever may use the engine may log in. excepted: those that don't count either. Raises NoShell."""
     preferred = [shell for shell in SHELLS if wanted and shell.endswith("/" + wanted)]
     for shell in (*preferred, identity.shell, *SHELLS):
-        if shell not in _NOWHERE and shell.startswith("/") and files.executable(shell):
+        if shell not in (*_NOWHERE, *excepted) and shell.startswith("/") and files.executable(shell):
             return shell
-    if spare:
+    if spare and spare not in excepted:
         return spare
     raise NoShell(
-        "there is no shell inside: bring one with `--via toolbox`, "
-        "or run a program that is there with `dockshell exec TARGET PROGRAM`"
+        ("no shell inside can be started" if excepted else "there is no shell inside")
+        + ": bring one with `--via toolbox`, or run a program that is there with `dockshell exec TARGET PROGRAM`"
     )
 
 
-def by_login_shell(shell: str, argv: tuple[bytes, ...], files: Files) -> tuple[bytes, ...]:
+def by_login_shell(
+    shell: str, argv: tuple[bytes, ...], files: Files, excepted: tuple[str, ...] = ()
+) -> tuple[bytes, ...]:
     """The words that have a login shell run argv in its own place: that shell, or where its language is another
     (fish), the first that is there. Old dash knows no -l: there the files of a login are read by name."""
     name = shell.rpartition("/")[2]
     if name not in _BOURNE:
-        shell = next((each for each in SHELLS if files.executable(each)), shell)
+        shell = next((each for each in SHELLS if each not in excepted and files.executable(each)), shell)
         name = shell.rpartition("/")[2]
     path = shell.encode("utf-8", "surrogateescape")
     if name in ("sh", "dash"):
@@ -182,11 +200,13 @@ def has_shell(files: Files) -> bool:
     return files.executable("/bin/sh") or any(files.executable(shell) for shell in SHELLS)
 
 
-def _reader(line: bytes, identity: Identity, files: Files, spare: str = "") -> tuple[bytes, ...]:
-    """Who reads the line: the user's own shell, else another that is there; where there is none the line is taken for
-    plain words. Raises UsageError where it is more than that."""
+def _reader(command: Command, identity: Identity, files: Files, spare: str) -> tuple[tuple[bytes, ...], str]:
+    """Who reads the command's line: the user's own shell, else another that is there → the words, and that shell's
+    path; where there is none the line is taken for plain words. Raises UsageError where it is more than that."""
+    line = command.line
     try:
-        return (login_shell(identity, files, spare=spare).encode("utf-8", "surrogateescape"), b"-c", line)
+        shell = login_shell(identity, files, spare=spare, excepted=command.not_shells)
+        return (shell.encode("utf-8", "surrogateescape"), b"-c", line), shell
     except NoShell:
         import shlex
 
@@ -196,7 +216,15 @@ def _reader(line: bytes, identity: Identity, files: Files, spare: str = "") -> t
             words = []
         if not words:
             raise UsageError("there is no shell inside to read that line: give plain words") from None
-        return tuple(word.encode("utf-8", "surrogateescape") for word in words)
+        return tuple(word.encode("utf-8", "surrogateescape") for word in words), ""
+
+
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "surrogateescape")
+
+
+def _below(directory: str, path: str) -> str:
+    return path if path.startswith("/") else f"{directory}/{path}"
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:

@@ -15,6 +15,8 @@
     ├── TimedOut                   124  the command took longer than it was given
     ├── CannotExecute              126  found inside, but it can't be executed
     ├── CommandNotFound            127  not found inside
+    │   ├── MissingInterpreter     127  found, but what it takes to be executed isn't
+    │   └── ShellNotStarted        127  the login shell can't be started; another may
     ├── Refused                      1  what was asked for did not come about inside
     └── Failed                       *  the command's own exit code, where the library was asked for success
 
@@ -112,6 +114,18 @@ class CommandNotFound(DockshellError):
 
     exit_code = 127
     taken: bytes | None = b""
+
+
+class MissingInterpreter(CommandNotFound):
+    pass
+
+
+class ShellNotStarted(CommandNotFound):
+    """shell: its path."""
+
+    def __init__(self, message: str, shell: str) -> None:
+        super().__init__(message)
+        self.shell = shell
 
 
 class Refused(DockshellError):

@@ -133,11 +133,11 @@ class Command:
     """What is to run inside.
 
     argv: the words as bytes, empty for a login shell. line: in their place, what the user's own shell is to read, as an
-    sshd has it (RFC 4254, 6.5). shell: the login shell to take if it is there, whatever the
-    user's own is. user: as given by -u, empty for the container's own. env: what -e, --env-file and the caller's
-    terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container that sets none.
-    directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None for none. input:
-    False where the command gets an empty input. environment_from: `config` or `init`. capabilities: a
+    sshd has it (RFC 4254, 6.5). shell: the login shell to take if it is there, whatever the user's own is; not_shells:
+    those that were found not to start. user: as given by -u, empty for the container's own. env: what -e, --env-file
+    and the caller's terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container
+    that sets none. directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None
+    for none. input: False where the command gets an empty input. environment_from: `config` or `init`. capabilities: a
     bit mask of those to have besides the container's, capabilities(7). tools: what --tools named. share: a route may
     hand this process's own stdin, stdout and stderr to the command, where that is safe."""
 
@@ -157,6 +157,7 @@ class Command:
     capabilities: int = 0
     tools: str = ""
     share: bool = False
+    not_shells: tuple[str, ...] = ()
 
     @property
     def login(self) -> bool:

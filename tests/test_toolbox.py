@@ -188,6 +188,16 @@ def test_an_images_programs(peer: Peer, dockshell: Run, kind: str) -> None:
     assert told[2] == "1" and told[3] == "#!BusyBox", done
 
 
+@pytest.mark.parametrize(
+    ("image", "program", "says"), [("trixie", "dpkg", b"package management program"), ("alpine", "apk", b"apk-tools")]
+)
+def test_programs_of_newer_systems(rooted: Peer, dockshell: Run, image: str, program: str, says: bytes) -> None:
+    """Their linkers put the loader's path elsewhere than those of Debian 12: it is read as elf(5) has it."""
+    tools = rooted.image(image)
+    done = dockshell("exec", "--tools", tools, bare(rooted), "--", program, "--version", engine=rooted, timeout=60)
+    assert done.returncode == 0 and says in done.stdout, done
+
+
 @pytest.mark.parametrize("engine", ["rootless_podman"])
 def test_a_copy_of_an_image_is_made_once(
     world: World, environment: dict[str, str], dockshell: Run, engine: str, tmp_path: Path

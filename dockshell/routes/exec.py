@@ -6,7 +6,16 @@ from __future__ import annotations
 import os
 
 from dockshell.environment import configured, prepare
-from dockshell.errors import CannotExecute, CommandNotFound, EngineError, UsageError, printable
+from dockshell.errors import (
+    CannotExecute,
+    CommandNotFound,
+    DockshellError,
+    EngineError,
+    MissingInterpreter,
+    ShellNotStarted,
+    UsageError,
+    printable,
+)
 from dockshell.linux.guardian import Guardian
 from dockshell.linux.process import Process
 from dockshell.routes.ward import Ward
@@ -185,7 +194,7 @@ class Attempt:
         self.files = files
         self.shell = shell
 
-    def why(self, told: EngineError) -> CannotExecute | CommandNotFound | EngineError:
+    def why(self, told: EngineError) -> DockshellError:
         """The engine says 126 for all that goes wrong, and puts the reason among the output. So it is found out by
         looking."""
         name = printable(self.container.name)
@@ -195,32 +204,40 @@ class Attempt:
                 f"{printable(directory)} can't be the directory to start in, in {name}: "
                 "No such file or directory; name another with -w"
             )
-        word = (self.start.argv or (b"",))[0].decode("utf-8", "replace")
-        if not self.command.login and not self._found(word, directory):
-            return CommandNotFound(
-                f"{printable(word)} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
-            )
-        if 400 <= told.status < 500:
+        if 400 <= told.status < 500 and self._found():
             return told
-        return CannotExecute(f"{printable(word)} can't be executed in {name}: {told}")
+        missing = self.missing()
+        if self.start.by_shell:
+            return ShellNotStarted(missing or f"{printable(self.start.by_shell)}: {told}", self.start.by_shell)
+        if missing:
+            return MissingInterpreter(f"in {name}, {missing}")
+        word = printable(self.start.argv[0].decode("utf-8", "replace"))
+        if not self._found():
+            return CommandNotFound(
+                f"{word} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
+            )
+        return CannotExecute(f"{word} can't be executed in {name}: {told}")
+
+    def refused(self, said: bytes) -> bool:
+        """Is that how runc says that it could not execute the program, which it found?"""
+        return said.startswith(b"exec /") and any(
+            said.startswith(f"exec {path}: ".encode("utf-8", "surrogateescape")) for path in self.start.paths()
+        )
 
     def startable(self) -> bool:
         """Is there a program and a directory for it, as far as can be seen?"""
-        directory = self.command.directory or self.start.directories[0]
-        word = (self.start.argv or (os.fsencode(self.start.shell),))[0].decode("utf-8", "replace")
-        there = any(self.files.executable(path) for path in self._paths(word, directory))
-        return there and self.files.directory(directory)
+        there = any(self.files.executable(path) for path in self.start.paths())
+        return there and any(map(self.files.directory, self.start.directories)) and not self.missing()
 
     def reachable(self) -> bool:
         """Can the command be signalled once it runs, as far as can be seen (routes/ward.py)?"""
         return (self.container.local and os.geteuid() == 0) or self.files.executable(self.shell[0])
 
-    def _found(self, word: str, directory: str) -> bool:
-        return any(self.files.exists(path) for path in self._paths(word, directory))
+    def _found(self) -> bool:
+        return any(self.files.exists(path) for path in self.start.paths())
 
-    def _paths(self, word: str, directory: str) -> list[str]:
-        """Where a program of that name is looked for."""
-        if "/" in word:
-            return [os.path.join(directory, word)]
-        search = dict(self.start.environment).get("PATH", "")
-        return [os.path.join(directory, folder or ".", word) for folder in search.split(":")]
+    def missing(self) -> str:
+        """What the program lacks to be executed, as far as can be seen; else empty."""
+        from dockshell.executable import what_is_missing
+
+        return what_is_missing(self.files, self.start.paths(), self.start.directories[0])

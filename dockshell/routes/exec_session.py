@@ -26,6 +26,7 @@ _NEVER_BEGAN = (125, 126, 127)  # the codes that engines note of a command that 
 _SHUT_WR = 1
 _MOMENT = 1.0  # seconds for the engine to note what it has just done
 _CHUNK = 1 << 18
+_HEADER = 8  # bytes of a frame's: frames.py
 _UNREACHABLE = "the command's process isn't ours to signal, and there is no /bin/sh inside that could"
 
 
@@ -42,6 +43,7 @@ class ExecSession:
         self._frames = None if attempt.command.terminal else Frames()
         self._begun = False  # is it known to have started?
         self._failure: bytes | None = None  # what the engine says instead of output, where it didn't
+        self._by_runtime = False  # or the runtime, in the program's place
         self._ended = False
         self._over = False  # is the command known to have ended?
         self._last: dict[str, Any] = {}
@@ -100,6 +102,19 @@ class ExecSession:
         self._begun = True
         if not facts.get("Running") and not facts.get("Pid") and facts.get("ExitCode") in _NEVER_BEGAN:
             self._failure = b""
+            return
+        said = data[_HEADER:] if self._frames else data
+        # The runtime may have become the process already when its execve(2) failed: then it says so, and ends with 1.
+        # Podman's own words may be all that comes of it, where there is input that nobody reads.
+        refused = self._attempt.refused(said)
+        if refused or (said.startswith(b"Error: ") and self._api.server() == "podman"):
+            give_up = monotonic() + _MOMENT
+            while facts.get("Running") and monotonic() < give_up:
+                sleep(0.001)
+                facts = self._facts()
+            ended = facts.get("ExitCode") == 1 and not facts.get("Running")
+            self._by_runtime = ended and (refused or bool(self._attempt.missing()))
+            self._failure = b"" if self._by_runtime else None
 
     def _finish(self) -> list[tuple[int, bytes]]:
         """The end of output → what was held back of it, where it turns out to be the command's after all."""
@@ -112,7 +127,7 @@ class ExecSession:
         if self._failure is not None:
             held = self._frames.feed(self._failure) if self._frames else [(1, self._failure)]
             # Podman tells no number of a command that has ended, so with a code of its own it looks the same.
-            if self._api.server() != "podman" or not self._attempt.startable():
+            if self._by_runtime or self._api.server() != "podman" or not self._attempt.startable():
                 text = b"".join(data for _, data in held).decode("utf-8", "replace").strip()
                 self._dismiss()
                 raise self._attempt.why(EngineError(printable(text) or "the engine did not say why"))

@@ -56,7 +56,7 @@ class Nsenter:
     def open(self, container: Container, command: Command) -> Session:
         from dockshell.routes.nsenter_session import start
 
-        return start(self.facts(container), container, command)
+        return start(self.facts(container, command), container, command)
 
     def act(self, container: Container, command: Command, act: Act, held: tuple[int, ...] = ()) -> Session:
         """Does something of ours in there, confined as the command would be: who has no program inside has that. The
@@ -64,13 +64,15 @@ class Nsenter:
         only (see linux/entrance.py), with the descriptors that are held for it. Raises DockshellError."""
         from dockshell.routes.nsenter_session import start
 
-        return start(self.facts(container), container, command, act, held)
+        return start(self.facts(container, command), container, command, act, held)
 
-    def facts(self, container: Container) -> Facts:
-        """What refuses() gathered. Raises NoRoute where it wasn't asked."""
-        if self._facts is None:
-            raise NoRoute(container.name, [("nsenter", "its facts were not gathered")])
-        return self._facts
+    def facts(self, container: Container, command: Command) -> Facts:
+        """What refuses() gathered, for one start; for another it is gathered anew. Raises NoRoute."""
+        reason = self.refuses(container, command, asked=True) if self._facts is None else None
+        facts, self._facts = self._facts, None
+        if facts is None:
+            raise NoRoute(container.name, [("nsenter", reason or "it ended just now")])
+        return facts
 
 
 def why_not(error: OSError) -> str:

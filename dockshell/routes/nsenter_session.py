@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from dockshell.environment import prepare
-from dockshell.errors import CannotExecute, CommandNotFound, DockshellError, SessionLost, printable
+from dockshell.errors import (
+    CannotExecute,
+    CommandNotFound,
+    DockshellError,
+    MissingInterpreter,
+    SessionLost,
+    ShellNotStarted,
+    printable,
+)
 from dockshell.linux import terminals
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import widened
@@ -40,6 +49,11 @@ if TYPE_CHECKING:
 
 
 __all__ = ["NsenterSession", "start"]
+
+# What execve(2) says of a file, and not of the process that would become it.
+_NOT_EXECUTABLE = (
+    errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELIBBAD, errno.EINVAL, errno.ELOOP,
+)  # fmt: skip
 
 
 def start(
@@ -80,7 +94,7 @@ def start(
     if failure is not None:
         release()
         ends.close()
-        raise _error(failure, container)
+        raise _error(failure, container, how, facts.files)
     return NsenterSession(kept, ends) if kept else Ended()
 
 
@@ -124,9 +138,18 @@ def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _E
     )
 
 
-def _error(failure: Failure, container: Container) -> DockshellError:
+def _error(failure: Failure, container: Container, start: Start, files: RootFiles) -> DockshellError:
     subject, name, reason = printable(failure.subject), printable(container.name), os.strerror(failure.number)
-    if failure.step == "execute" and failure.number in (2, 20):
+    missing = ""
+    if failure.step == "execute" and failure.number == errno.ENOENT:
+        from dockshell.executable import what_is_missing
+
+        missing = what_is_missing(files, start.paths(), start.directories[0])
+    if failure.step == "execute" and start.by_shell and failure.number in _NOT_EXECUTABLE:
+        return ShellNotStarted(missing or f"{printable(start.by_shell)}: {reason}", start.by_shell)
+    if missing:
+        return MissingInterpreter(f"in {name}, {missing}")
+    if failure.step == "execute" and failure.number in (errno.ENOENT, errno.ENOTDIR):
         return CommandNotFound(
             f"{subject} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
         )

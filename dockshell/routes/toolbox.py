@@ -6,7 +6,7 @@ beside it has them (toolbox_sidecar.py)."""
 from __future__ import annotations
 
 from dockshell.environment import has_shell
-from dockshell.errors import CommandNotFound, DockshellError, EngineError
+from dockshell.errors import CommandNotFound, DockshellError, EngineError, MissingInterpreter
 from dockshell.routes.nsenter import Nsenter
 from dockshell.tools.busybox import NoTools
 from dockshell.tools.chosen import Tools, choose
@@ -64,8 +64,8 @@ class Toolbox:
         return toolbox_sidecar.start(container.engine.api, container, command, self._tools)
 
 
-def instead(missing: DockshellError, container: Container, command: Command, login: Login) -> Session:
-    """The session with tools, for a command (or shell) that was found missing in a container where there is no shell;
+def instead(missing: DockshellError, container: Container, command: Command, login: Login) -> Toolbox:
+    """The route with tools, for a command (or shell) that was found missing in a container where there is no shell;
     where there is one, that is raised again, and where tools can't be had, with the reason."""
     if isinstance(missing, CommandNotFound) and has_shell(container.engine.files(container)):
         raise missing
@@ -73,6 +73,8 @@ def instead(missing: DockshellError, container: Container, command: Command, log
     reason = toolbox.refuses(container, command, asked=False)
     login.voice.tell(f"toolbox: {reason or 'taken, for there is no shell inside'}")
     if reason is None:
-        return toolbox.open(container, command)
+        return toolbox
+    if isinstance(missing, MissingInterpreter):
+        raise missing
     what = "it is not there, nor a shell" if isinstance(missing, CommandNotFound) else "there is no shell inside"
     raise type(missing)(f"{what}, and no tools can be brought: {reason}") from missing

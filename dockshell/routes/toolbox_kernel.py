@@ -26,7 +26,7 @@ _SHELLS = ("bash", "zsh")  # better ones than busybox's, where the tools have on
 
 def start(nsenter: Nsenter, tools: Tools, container: Container, command: Command) -> Session:
     """Starts the command with the tools. nsenter: which has found that it doesn't refuse. Raises DockshellError."""
-    facts = nsenter.facts(container)
+    facts = nsenter.facts(container, command)
     place = empty_place(facts.files)
     if not place:
         raise NoRoute(container.name, [("toolbox", "there is no empty directory inside to mount tools on")])

@@ -44,16 +44,15 @@ def applets(busybox: str) -> list[str]:
     # Not by subprocess, whose import takes longer than all this.
     ours, theirs = os.pipe()
     try:
-        pid = os.posix_spawn(busybox, [busybox, "--list"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, theirs, 1)])
-        os.close(theirs)
-        with open(ours, encoding="utf-8", errors="replace", closefd=False) as told:
+        with open(ours, encoding="utf-8", errors="replace") as told:
+            try:
+                pid = os.posix_spawn(busybox, [busybox, "--list"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, theirs, 1)])
+            finally:
+                os.close(theirs)
             names = told.read().split()
         failed = gone(pid) or not names
     except OSError as error:
-        os.close(theirs)
         raise NoTools(f"{busybox} does not run on this machine ({error.strerror}): {_REMEDY}") from None
-    finally:
-        os.close(ours)
     if failed:
         raise NoTools(f"{busybox} tells no programs (`--list`): {_REMEDY}")
     return [name for name in names if "/" not in name and name != "busybox"]

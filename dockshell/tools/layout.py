@@ -61,8 +61,23 @@ resolve() {
     [ -e "$R$found" ]
 }
 
+# Sets `list` to where that loader is to look for libraries. musl's has paths of its own: ldso/dynlink.c.
 libraries() {
     list=
+    case $1 in
+        */ld-musl-*.so*)
+            paths=/lib:/usr/local/lib:/usr/lib
+            each=${1##*/}
+            each=$R/etc/${each%.so*}.path
+            [ ! -r "$each" ] || paths=$("$B" tr '\n' : <"$each")
+            while [ "$paths" ]; do
+                each=${paths%%:*}
+                case $paths in *:*) paths=${paths#*:} ;; *) paths= ;; esac
+                case $each in /*) list=$list${list:+:}$R$each ;; esac
+            done
+            return
+            ;;
+    esac
     for each in "$R"/lib/*-linux-* "$R"/usr/lib/*-linux-* "$R"/usr/local/lib "$R"/lib64 "$R"/usr/lib64 "$R"/lib \
         "$R"/usr/lib; do
         [ ! -d "$each" ] || list=$list${list:+:}$each
@@ -76,6 +91,34 @@ libraries() {
 }
 
 fail() { echo "dockshell: $1" >&2; exit "$2"; }
+
+# What od(1) reads of a file: $1 the type, $2 the file, $3 the place, $4 how many bytes. Numbers in this machine's own
+# order, which is that of its programs.
+numbers() { "$B" od -A n -v -t "$1" -j "$3" -N "$4" "$2" 2>/dev/null; }
+
+# Sets `loader` to the path of a program's loader; empty for a static one, and what is no program: elf(5), PT_INTERP.
+find_loader() {
+    loader= file=$1 count=0 size=0
+    case $(numbers x1 "$file" 0 5) in
+        *'7f 45 4c 46 02'*) word=u8 bytes=8 table=32 counts=54 offset=8 ;;
+        *'7f 45 4c 46 01'*) word=u4 bytes=4 table=28 counts=42 offset=4 ;;
+        *) return ;;
+    esac
+    entry=$(($(numbers $word "$file" $table $bytes)))
+    set -- $(numbers u2 "$file" $counts 4)
+    size=${1:-0} count=${2:-0}
+    [ "$size" -ge 32 ] && [ "$count" -le 100 ] || return
+    set -- $(numbers u4 "$file" $entry $((size * count)))
+    while [ "$1" ] && [ "$1" != 3 ]; do
+        shift $((size / 4)) || return
+        entry=$((entry + size))
+    done
+    [ "$1" ] || return
+    # Its place and size in the file: p_offset, p_vaddr, p_paddr, p_filesz.
+    set -- $(numbers $word "$file" $((entry + offset)) $((bytes * 4)))
+    [ "${4:-0}" -gt 1 ] && [ "$4" -le 4096 ] || return
+    loader=$("$B" tail -c +$(($1 + 1)) "$file" | "$B" head -c $(($4 - 1)))
+}
 
 # $1: a path in the tree, and the arguments. argv[0] gets the name that was typed, for many programs are several by
 # their name, in the directory where the program really is, for others look for their files from there.
@@ -108,13 +151,13 @@ launch() {
         [ ! -e "$T/bin/${first##*/}" ] || first=$T/bin/${first##*/}
         exec "$first" "$@"
     fi
-    loader=$("$B" head -c 4096 "$program" | "$B" tr '\0' '\n' | "$B" sed -n '/^\/.*\/ld[^/]*\.so[^/]*$/{p;q}')
+    find_loader "$program"
     [ "$loader" ] || exec -a "$zero" "$program" "$@"
     if ! resolve "$loader"; then
         [ -x "$loader" ] || fail "$called takes $loader, which is neither among the tools nor in the container" 127
         exec -a "$zero" "$program" "$@"
     fi
-    libraries
+    libraries "$loader"
     exec "$R$found" --argv0 "$zero" --library-path "$list" "$program" "$@"
 }
 

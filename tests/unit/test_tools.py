@@ -3,6 +3,7 @@ makes of a tree; what is taken from an image's tar."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -92,6 +93,14 @@ def test_a_directory_that_can_not_be_kept() -> None:
     for what in ("/a\nb", "/a\tb"):
         with pytest.raises(UsageError):
             kept.add("x", what)
+
+
+def test_a_kept_path_may_hold_what_looks_like_a_newline(tmp_path: Path) -> None:
+    """Lines end at \\n alone."""
+    odd = {f"n{number}": f"/a{letter}b" for number, letter in enumerate("\r\x0b\x0c\x1c\x1e\x85\u2028\u2029")}
+    for name, what in odd.items():
+        kept.add(name, what)
+    assert kept.names() == odd
 
 
 def test_a_file_of_names_that_makes_no_sense(tmp_path: Path) -> None:
@@ -304,6 +313,22 @@ def test_a_busybox_that_is_none_says_so(tmp_path: Path) -> None:
     for program in ("/nowhere", "/bin/false"):
         with pytest.raises(NoTools, match="apt install busybox-static"):
             applets(program)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_late_error_closes_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its end can't be waited for: else a descriptor that somebody opened meanwhile would be closed."""
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patched:
+
+        def refuse(pid: int, options: int) -> None:
+            wait(pid, options)
+            raise OSError(errno.EIO, "odd")
+
+        wait = os.waitpid
+        patched.setattr(os, "waitpid", refuse)
+        with pytest.raises(NoTools, match="does not run"):
+            applets(static_busybox())
     assert os.listdir("/proc/self/fd") == before
 
 
