@@ -23,8 +23,10 @@ from dockshell.linux import seccomp
 from tests.conftest import COMMAND
 from tests.impostor import Impostor
 from tests.world import Peer, World
+from tests.world.own_docker import start_docker
 from tests.world.person import let_in, person
 from tests.world.remote import over_ssh, over_tcp, over_tls
+from tests.world.scratch import remove_scratch
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Found = list[dict[str, str]]
@@ -280,6 +282,39 @@ def test_an_engine_without_root(world: World, doctor: Doctor) -> None:
     found = doctor(name, engine=podman)
     assert _only(found, "podman", podman.url, "without root")["grade"] == "ok"
     assert _only(found, f"{name} may write", "not the host's root")["grade"] == "note"
+
+
+@pytest.fixture
+def remapped(world: World) -> Iterator[Peer]:
+    """A dockerd with --userns-remap."""
+    world.need_root()
+    client = world.need_program("docker")
+    world.need_program("dockerd")
+    place = os.path.join(world.scratch, "remapped")
+    os.makedirs(place)
+    daemon = start_docker(place, network=False, remapped=True)
+    try:
+        yield Peer("docker", daemon.url, [client, "-H", daemon.url], {}, place, print)
+    finally:
+        daemon.stop()
+        remove_scratch(place)
+
+
+def test_an_engine_with_other_users_inside(remapped: Peer, doctor: Doctor) -> None:
+    """It has root itself, so who may write to its socket does; what its containers may do as root inside is little,
+    but for one with --userns host, whose root is the host's."""
+    mounted = ("--network", "none", "-v", "/etc:/host/etc")
+    inside = remapped.run("busybox", options=mounted)
+    outside = remapped.run("busybox", options=[*mounted, "--userns", "host"])
+    os.chmod(remapped.url.removeprefix("unix://"), 0o666)
+    found = doctor(engine=remapped)
+    (told,) = (each for each in found if remapped.url in each["what"] and each["subject"] == "engines")
+    assert told["grade"] == "ok" and "without root" not in told["what"] and "another user" in told["what"]
+    assert _only(found, f"{inside} may write", "without rights on the host")["grade"] == "note"
+    assert _only(found, f"{outside} may write")["grade"] == "danger"
+    assert _only(found, f"{outside} is left out", "`--userns host`")["grade"] == "note"
+    for name in (inside, outside):
+        remapped.sh("rm", "--force", name)
 
 
 def test_contexts(docker: Peer, doctor: Doctor, environment: dict[str, str], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shlex
 import time
 
 from dockshell.doctor.finding import Finding
-from dockshell.doctor.takeover import risks
+from dockshell.doctor.takeover import has_hosts_users, risks
 from dockshell.engines.docker import from_inspect, from_listing, is_ours
 from dockshell.errors import EngineError, printable
 from dockshell.ssh import listening
@@ -79,9 +79,11 @@ def of_one(id: str, met: Met) -> Iterator[Finding]:
         what = f"{name} {risk.why}: make it anew without `{risk.cause}`"
         if risk.grade != "danger":
             yield Finding(_SUBJECT, risk.grade, what)
-        elif met.mapped:
+        elif met.rootless:
             # Root inside is a person without root outside, and so can take no more than that one's account.
             yield Finding(_SUBJECT, "note", f"{what} (root is its engine's owner there, which is not the host's root)")
+        elif met.remapped and not has_hosts_users(facts):
+            yield Finding(_SUBJECT, "note", f"{what} (root inside is a user without rights on the host)")
         else:
             yield Finding(_SUBJECT, "danger", f"{what}, or stop it", f"{program} stop {shlex.quote(name)}")
     yield from _insecure(container)

@@ -136,7 +136,7 @@ def _in_clear(met: Met) -> Iterator[Finding]:
 def _for_everybody(met: Met) -> Iterator[Finding]:
     path = os.path.realpath(met.place.address.removeprefix("unix://"))
     try:
-        if not met.local or met.mapped or not S_IMODE(os.stat(path).st_mode) & 0o002 or not _led_to(path):
+        if not met.local or met.rootless or not S_IMODE(os.stat(path).st_mode) & 0o002 or not _led_to(path):
             return
     except OSError:
         return

@@ -54,11 +54,19 @@ class Met:
         return self.place.address.startswith("unix:")
 
     @property
-    def mapped(self) -> bool:
-        """Is root inside its containers somebody else outside (rootless, or userns-remap)?"""
-        options = self.info.get("SecurityOptions")  # Docker's word for it; the other is Podman's
-        named = isinstance(options, list) and any(each in ("name=rootless", "name=userns") for each in options)
-        return named or self.info.get("Rootless") is True
+    def rootless(self) -> bool:
+        """Does it run without root itself, so that whoever it obeys gets no more than its owner's rights?"""
+        return self._has("name=rootless") or self.info.get("Rootless") is True  # Docker's word, and Podman's
+
+    @property
+    def remapped(self) -> bool:
+        """Does it run as root, and root inside its containers is another user outside, unless one is started with
+        --userns host? https://docs.docker.com/engine/security/userns-remap/"""
+        return self._has("name=userns") and not self.rootless
+
+    def _has(self, option: str) -> bool:
+        options = self.info.get("SecurityOptions")
+        return isinstance(options, list) and option in options
 
 
 def meet(place: Place) -> list[Met]:
@@ -182,7 +190,7 @@ def _well(met: Met) -> Iterator[Finding]:
     assert met.engine
     api = str(met.version.get("ApiVersion", ""))
     said = f", by {met.place.said}" if met.place.said else ""
-    mapped = ", without root" if met.mapped else ""
+    mapped = ", without root" if met.rootless else ", root inside is another user here" if met.remapped else ""
     what = f"{met.engine.name} {met.version.get('Version', '')} (API {api}) at {met.engine.address}{said}{mapped}"
     if _number(api) < _OLDEST:
         yield Finding(_SUBJECT, "note", f"{what}, which is older than any that dockshell was tried with")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-__all__ = ["Risk", "risks"]
+__all__ = ["Risk", "has_hosts_users", "risks"]
 
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock", "crio.sock")
 # Where engines' sockets are: a mount that can't be written to still lets one connect to a socket in it.
@@ -115,8 +115,17 @@ def _unconfined(host: Mapping[str, Any]) -> Iterator[Risk]:
         if option in ("seccomp=unconfined", "apparmor=unconfined"):
             why = f"runs with {option}: less keeps it from what is weak in the kernel"
             yield Risk("note", why, f"--security-opt {option}")
-    if host.get("UsernsMode") == "host":
+    if _is_left_out(host):
         yield Risk("note", "is left out of the engine's user namespace: root inside is root outside", "--userns host")
+
+
+def has_hosts_users(facts: Mapping[str, Any]) -> bool:
+    """facts: as of risks(). Is root inside the host's root, where the engine makes it another user for the others?"""
+    return _is_left_out(_table(facts.get("HostConfig")))
+
+
+def _is_left_out(host: Mapping[str, Any]) -> bool:
+    return host.get("UsernsMode") == "host"
 
 
 def _table(value: Any) -> Mapping[str, Any]:
