@@ -6,10 +6,11 @@ import os
 import sys
 from time import monotonic
 
-__all__ = ["Counter", "Voice"]
+__all__ = ["Counter", "Voice", "wrapped"]
 
 _PATIENCE = 2.0  # seconds before there is anything to see: what is done by then needs no words
 _BETWEEN = 0.2
+_NARROWEST = 20  # columns; in fewer, or where a terminal has no size, the terminal itself breaks lines
 
 
 class Voice:
@@ -19,14 +20,30 @@ class Voice:
         self.loud = loud
 
     def say(self, line: str) -> None:
-        """A line that everybody should read."""
-        sys.stderr.write(f"dockshell: {line}\n")
+        """A line that everybody should read; at a terminal it is wrapped between words."""
+        text = f"dockshell: {line}"
+        sys.stderr.write(f"{wrapped(text, os.get_terminal_size(2).columns) if os.isatty(2) else text}\n")
         sys.stderr.flush()
 
     def tell(self, line: str) -> None:
         """A line for whoever wants to know how it went: -v."""
         if self.loud:
             self.say(line)
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text for a terminal of so many columns, 0 where it has no size, in lines that end between words. Each has a
+    carriage return, for the terminal may be in raw mode, and all but the first are indented."""
+    # Not by textwrap, whose import takes longer than all else that is done here.
+    if len(text) <= width or width < _NARROWEST:
+        return text
+    lines = [""]
+    for word in text.split(" "):
+        if not lines[-1].strip() or len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}" if lines[-1] else word
+        else:
+            lines.append(f"  {word}")
+    return "\r\n".join(lines)
 
 
 class Counter:

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+import pexpect
 import pytest
 
 from tests.world import Peer
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
+Terminal = Callable[..., "pexpect.spawn[bytes]"]
 BIN = os.path.dirname(sys.executable)
 
 
@@ -138,6 +140,18 @@ def test_bad_words_get_one_clear_line(docker: Peer, dockshell: Run, words: list[
     done = dockshell(*(name if word == "@" else word for word in words), engine=docker)
     assert (done.returncode, done.stdout) == (code, b""), done
     assert says in done.stderr.decode() and len(done.stderr.splitlines()) == 1
+
+
+def test_at_a_terminal_lines_break_between_words(dockshell: Run, terminal: Terminal) -> None:
+    """In a pipe the same sentence is one line."""
+    words, env = ("ls", "--filter", "colour=red"), {"DOCKER_HOST": "unix:///nowhere.sock"}
+    child = terminal(*words, dimensions=(24, 50), env=env)
+    child.expect(pexpect.EOF)
+    drawn = child.before.decode().split("\r\n")[:-1]
+    told = dockshell(*words, env=env).stderr.decode()
+    assert told.count("\n") == 1 and len(told) > 100
+    assert len(drawn) > 2 and all(len(line.rstrip("\r")) <= 50 for line in drawn)
+    assert " ".join(" ".join(drawn).split()) == told.rstrip("\n")
 
 
 def test_containers_that_cannot_be_entered_say_why(docker: Peer, dockshell: Run) -> None:

@@ -82,6 +82,7 @@ def test_the_list(terminal: Terminal) -> None:
         child = terminal("--pick", env={"DOCKER_HOST": engine.url})
         seen = Seen(child)
         seen.until(lambda lines: _names(lines) == ["web", "database", "api"] and lines[0].endswith(" 3/3"))
+        seen.shows("Type part of a name, image, state, service or id")
         for keys, at in (
             ("\x1b[B", "database"), ("\x0e", "api"), ("\x0e", "api"), ("\x0b", "database"), ("\x10", "web"),
             ("\n", "database"), ("\x1b[A", "web"), ("\x1b[F", "api"), ("\x1b[H", "web"), ("\x1b[6~", "api"),

@@ -111,7 +111,7 @@ def test_a_full_disk_ends_the_recording_alone(docker: Peer, terminal: Any, tmp_p
         child = terminal(
             "exec", "--record", str(cast), name, "sh", "-c", "yes | head -n 60000; echo the end; exit 5", engine=docker
         )
-        child.expect("the recording ends here: .*: No space left on device")
+        child.expect(r"the recording ends here:\s.*:\s+No\s+space\s+left\s+on\s+device")
         child.expect("the end")
         child.expect(pexpect.EOF)
         child.close()

@@ -262,7 +262,7 @@ def test_a_shell_at_a_terminal(engine: Peer, terminal: Callable[..., pexpect.spa
     name = ended(engine, "app", "false")
     before = everything(engine)
     child = terminal("shell", "--stopped", engine=engine)
-    child.expect(f"a stand-in for {name} .exited with 1.: changes are thrown away")
+    child.expect(rf"a stand-in for {name} .exited\s+with\s+1.:\s+changes\s+are\s+thrown\s+away")
     child.expect(r"\$ ")
     child.send("tty; stty size; id -un; pwd\r")
     child.expect(r"/dev/pts/\d+\r\n24 80\r\napp\r\n/home/app\r\n")

@@ -59,7 +59,7 @@ _HIGH = 12  # rows from which on they have one below it
 _MOST = 14  # rows of them
 _LABEL = 11  # columns in front of a fact
 _MARK = "> "
-_HINT = "Enter: a shell in it   Esc: leave"
+_HINT = "Type part of a name, image, state, service or id   Enter: shell   Esc: leave"
 _ESCAPE = 0.05  # seconds in which the rest of a key's sequence has to follow its Esc
 
 
