@@ -29,6 +29,8 @@ from __future__ import annotations
 def printable(text: str) -> str:
     """The text with everything but printable characters spelled as an escape, so that no container can drive a terminal
     with it."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
     )

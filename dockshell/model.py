@@ -127,6 +127,16 @@ class Container:
         """The first twelve characters of the id, as people know it from `docker ps`."""
         return self.id[:12]
 
+    @property
+    def short_image(self) -> str:
+        """The image as `docker ps` has it: an id, which is all that is left where the name is gone, in twelve digits,
+        and no digest behind a tag."""
+        digits = self.image.removeprefix("sha256:")
+        if len(digits) == 64 and not digits.strip("0123456789abcdef"):
+            return digits[:12]
+        name, _, _ = self.image.partition("@")
+        return name if ":" in name.rpartition("/")[2] else self.image
+
 
 @noun(frozen=True)
 class Command:

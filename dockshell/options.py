@@ -16,6 +16,7 @@ __all__ = [
     "DROPINS",
     "ENTERING",
     "GROUPS",
+    "MIXED",
     "OPTIONS",
     "VERBS",
     "Arguments",
@@ -70,7 +71,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
         # ls
         Option("-a --all", "", "show stopped containers, too", only="ls"),
+        Option("-n --last", "N", "show the N containers created last, in any state", only="ls"),
+        Option("-l --latest", "", "show the container created last, in any state", only="ls"),
         Option("-q --quiet", "", "show ids only"),
+        Option("--no-trunc", "", "show everything in full, ids as well"),
         Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
         Option("--watch", "", "redraw as things change, until Ctrl-C"),
         # ssh-config and init
@@ -102,8 +106,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         # services
         Option("--follow", "", "with log: print new lines until Ctrl-C", only="services"),
         # several
-        Option("--format", "FORMAT", "json, or a template: '{name} {image}'", only="ls"),
         Option("--json", "", "print JSON"),
+        Option("--format", "json", "the same as --json"),
+        Option("--format", "FORMAT", "json, table or a template: '{name} {image}'", only="ls"),
     ),
     "session": (
         Option("--login", "", "run the command from a login shell"),
@@ -125,6 +130,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("-j --jobs", "N", "how many at the same time"),
         Option("--group", "", "print each container's output in one piece"),
         Option("--json", "", "print a line of JSON for each container", only="exec"),
+        Option("--format", "json", "the same as --json", only="exec"),
     ),
     "ssh": (
         Option("--key", "FILE", "private key to log in with"),
@@ -152,6 +158,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
 }
 OPTIONS = tuple(each for group in GROUPS.values() for each in group)
+
+
+_ONLY_JSON = "json"  # the value of a --format that takes nothing else
 
 
 # What Go's strconv.ParseBool knows, and so what docker's switches take.
@@ -204,7 +213,8 @@ class Verb:
 _NOT_RUNNING = ("stopped", "keep", "unpause")
 _RECORD = ("record", "record_input")
 _SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING, *_RECORD, "pick")
-_MANY = ("all", "label", "service", "jobs", "group", "json")
+_JSON = ("json", "format")
+_MANY = ("all", "label", "service", "jobs", "group", *_JSON)
 VERBS = {
     "shell": Verb("open a login shell in a container", "[TARGET]", "dockshell shell -u app web", (0, 1), _SHELL),
     "exec": Verb(
@@ -220,16 +230,24 @@ VERBS = {
         "",
         "dockshell ls",
         (0, 0),
-        ("all", "quiet", "filter", "format", "watch", *_ENGINE),
+        ("all", "last", "latest", "quiet", "no_trunc", "filter", *_JSON, "watch", *_ENGINE),
     ),
-    "latest": Verb("print the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), _ENGINE),
-    "ip": Verb("print a container's addresses, one per line", "[TARGET]", "ping `dockshell ip web`", (0, 1), _ENGINE),
+    "latest": Verb(
+        "print the newest running container's id", "", "docker-bash `dockshell latest`", (0, 0), (*_JSON, *_ENGINE)
+    ),
+    "ip": Verb(
+        "print a container's addresses, one per line",
+        "[TARGET]",
+        "ping `dockshell ip web`",
+        (0, 1),
+        (*_JSON, *_ENGINE),
+    ),
     "pid": Verb(
         "print the PID of a container's first process on the host",
         "[TARGET]",
         "sudo strace -p `dockshell pid web`",
         (0, 1),
-        _ENGINE,
+        (*_JSON, *_ENGINE),
     ),
     "cp": Verb(
         "copy files into, out of and between containers",
@@ -247,7 +265,7 @@ VERBS = {
         "list|add|remove ...",
         "dockshell tools add nicolaka/netshoot",
         (1, 3),
-        _ENGINE,
+        (*_JSON, *_ENGINE),
         "list: show the names, and whether what they stand for is there.\n"
         "add DIR|IMAGE [NAME]: name a directory (./DIR) or an image that the engine has.\n"
         "remove NAME: forget the name; the directory or image stays.\n"
@@ -299,7 +317,7 @@ VERBS = {
         "[TARGET]",
         "dockshell doctor web",
         (0, 1),
-        ("json", *_ENGINE),
+        (*_JSON, *_ENGINE),
         "With TARGET it also tries each way in. It exits with 1 if something is wrong.",
     ),
     "services": Verb(
@@ -307,7 +325,7 @@ VERBS = {
         "[TARGET] [NAME ACTION]",
         "dockshell services web nginx restart",
         (0, 3),
-        ("json", "follow", *_ENGINE),
+        (*_JSON, "follow", *_ENGINE),
         "Services of runit, s6 and supervisord. ACTION: up, down, restart, status or log.",
     ),
     "env": Verb(
@@ -315,7 +333,7 @@ VERBS = {
         "[TARGET]",
         "dockshell env web --from config,init",
         (0, 1),
-        ("from", "format", "output", "show", *_ENGINE),
+        ("from", *_JSON, "output", "show", *_ENGINE),
         "--from config: as configured; init: what process 1 was started with; files: what\n"
         "is in /etc/container_environment; PID: what that process was started with.",
     ),
@@ -333,7 +351,7 @@ VERBS = {
         "[TARGET]",
         "dockshell config web",
         (0, 1),
-        _ENGINE,
+        (*_JSON, *_ENGINE),
         "With TARGET: those that apply to that container.",
     ),
     "init": Verb(
@@ -367,6 +385,8 @@ DROPINS = {
 }
 
 
+# Verbs after whose words options may still come, as after those of cp; in the others a command's own begin there.
+MIXED = ("cp", "ip", "pid", "config", "doctor", "init", "image", "services", "env", "tools")
 _KNOWN = {**VERBS, **HIDDEN, **DROPINS}
 
 
@@ -415,9 +435,9 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
             if not verb and (word in VERBS or word in HIDDEN):
                 verb = arguments.verb = rest.pop(0)
                 continue
-            if verb not in ("cp", "init", "image", "services", "env"):
+            if verb not in MIXED:
                 break
-            operands.append(rest.pop(0))  # these verbs' own words end no options, as everywhere where one types cp
+            operands.append(rest.pop(0))
             continue
         if word in ("-l", "--latest") and verb == "exec":
             rest[0] = "@latest"
@@ -427,6 +447,7 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
     for each in given:
         if each.field not in known.options and each.field != "version":
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
+    _settle_json(arguments)
     rest = operands + rest
     aimed = arguments.verb in ("exec", *DROPINS) and not arguments.everywhere()
     arguments.words = _after_target(rest) if aimed else rest
@@ -435,6 +456,23 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
     if not asked and not (least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
         raise UsageError(_miscounted(arguments, known))
     return arguments
+
+
+def _settle_json(arguments: Arguments) -> None:
+    """--json and --format json are the same: a verb with formats of its own finds it in `format`, others in `json`.
+    Raises UsageError."""
+    form = arguments.text("format")
+    own = option("--format", arguments.verb)
+    if own and own.value != _ONLY_JSON:
+        if arguments.on("json") and form not in ("", "json"):
+            raise UsageError("--json and --format don't go together: give one of them")
+        if arguments.said.pop("json", False):
+            arguments.said["format"] = "json"
+    elif form:
+        if form != "json":
+            raise UsageError(f"{arguments.verb} takes --format json, and no other; not {printable(form)!r}")
+        arguments.said.setdefault("json", True)
+        del arguments.said["format"]
 
 
 def _after_target(rest: list[str]) -> list[str]:

@@ -45,8 +45,8 @@ def listed(
 
 class Impostor:
     """`with Impostor(rows).serving() as it:` url: its address; requests: the paths that it was asked for; server: what
-    it says it is, as `Libpod/4.3`; silent: it never answers; inspected: what it tells of any container; headers:
-    those of each request."""
+    it says it is, as `Libpod/4.3`; silent: it never answers; inspected: what it tells of any container, once `told` is
+    set; headers: those of each request."""
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class Impostor:
         self.inspected = inspected
         self.server = server
         self.silent = silent
+        self.told = threading.Event()
+        self.told.set()
         self.requests: list[str] = []
         self.headers: list[Message] = []
         self.url = ""
@@ -78,6 +80,7 @@ class Impostor:
                     yield self
                 finally:
                     ended.set()
+                    self.told.set()
                     server.shutdown()
                     thread.join()
 
@@ -103,6 +106,8 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
             ]
             single = impostor.inspected is not None and not path.endswith("/containers/json")
             answer = {"ApiVersion": "1.41"} if path == "/version" else impostor.inspected if single else rows
+            if answer is impostor.inspected and path != "/_ping":
+                impostor.told.wait()
             body = b"OK" if path == "/_ping" else json.dumps(answer).encode()
             self.send_response_only(200)
             self.send_header("Server", impostor.server)

@@ -131,6 +131,41 @@ def test_for_programs(docker: Peer, dockshell: Run) -> None:
     assert _said(dockshell("ls", "--format", "<{name}:{exec}>", *only, engine=docker)) == f"<{name}:open>\n"
 
 
+def test_dockers_own_words(docker: Peer, dockshell: Run) -> None:
+    """-n and -l show what was created last, in any state; Go's `table` and `json` are understood; an image whose name
+    is gone is shown by its id, in twelve digits; --no-trunc has ids in full: all of it as `docker ps` has it."""
+    docker.ask("tag", docker.image("busybox"), "dockshell-test-gone:1")
+    named, unnamed = docker.run("busybox"), docker.run("dockshell-test-gone:1", "sleep", "100000")
+    docker.ask("rmi", "dockshell-test-gone:1")
+    docker.sh("wait", docker.run("busybox", "true"))
+    two = ("-f", f"name={named}", "-f", f"name={unnamed}")
+    for words in (
+        ("-l", "-q"), ("-n", "2", "-q"), ("--last=3", "--no-trunc", "-q"), ("-q", "--no-trunc"),
+        (*two, "--format", r"table {{.ID}}\t{{.Names}}\t{{.Image}}"),
+        (*two, "--no-trunc", "--format", r"{{.ID}} {{.Image}} {{.Names}}"),
+        (*two, "--format", "{{json .Names}}{{json .Image}}"),
+    ):  # fmt: skip
+        assert _said(dockshell("ls", *words, engine=docker)) == docker.ask("ps", *words) + "\n", words
+    (line,) = _said(dockshell("ls", "-f", f"name={named}", "--format", "{{json .}}", engine=docker)).splitlines()
+    theirs = json.loads(docker.ask("ps", "-f", f"name={named}", "--format", "{{json .}}"))
+    same = ("ID", "Names", "Image", "State", "Networks", "Labels")
+    assert {key: json.loads(line)[key] for key in same} == {key: theirs[key] for key in same}
+
+
+def test_many_are_asked_at_once(terminal: Terminal) -> None:
+    """ls -v, at a terminal with a bar while it waits: no container's answer is waited for before the next is asked
+    for."""
+    rows = [listed(f"web-{number}", state="paused") for number in range(8)]
+    with Impostor(rows, inspected={}).serving() as engine:
+        engine.told.clear()
+        child = terminal("ls", "-v", env={"DOCKER_HOST": engine.url, "NO_COLOR": "1"}, timeout=60)
+        child.expect_exact("0/8")
+        assert len({path for path in engine.requests if re.search(r"containers/\w{64}/json", path)}) > 1
+        engine.told.set()
+        child.expect(rb"web-7 ")
+        child.expect(pexpect.EOF)
+
+
 def test_filters_are_the_engines(engine: Peer, dockshell: Run) -> None:
     """--filter finds what the engine's own command finds by it, several of them together, too."""
     name = engine.run("busybox", options=["--label", "tier=front"])
@@ -153,7 +188,10 @@ def test_filters_are_the_engines(engine: Peer, dockshell: Run) -> None:
         (["-f", "name"], "KEY=VALUE"),
         (["--format", "{name.__class__}"], "addresses"),
         (["--format", "{{.Size}}"], ".Names"),
-        (["--format", "{{json .}}"], ".Names"),
+        (["--format", "{{json .Size}}"], ".Names"),
+        (["-n", "0"], "from 1"),
+        (["-n", "2", "-l"], "--last"),
+        (["-q", "--json"], "--format"),
         (["--format", "{name"], "not closed"),
         (["-q", "--format", "json"], "--format"),
         (["--watch"], "terminal"),
@@ -198,12 +236,13 @@ def test_at_a_terminal_it_fits(terminal: Terminal, columns: int) -> None:
     with Impostor(_ROWS).serving() as engine:
         lines = _drawn(terminal, engine, columns, {"NO_COLOR": "1"}).splitlines()
     if columns < 120:
-        assert lines[-2:] == ["", "s ssh, n nsenter, e exec, t toolbox; - refused, ? not looked at; -v tells why"]
+        legend = "s ssh, n nsenter, e exec, t toolbox; ? not looked at: -v looks, and says why"
+        assert lines[-2:] == ["", legend]
         del lines[-2:]
     assert len(lines) == 4 and all(len(line) <= columns for line in lines)
     for row, line in zip(_ROWS, lines[1:], strict=False):
         assert f" {row['State']} " in line
-    assert lines[1].endswith(" ??et" if columns < 120 else " ssh?, nsenter?, exec, toolbox")
+    assert lines[1].endswith("  s? n? e t" if columns < 120 else "  ssh?, nsenter?, exec, toolbox")
     assert ("…" in lines[2]) == (columns < 200)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,6 +62,30 @@ def test_ip_prints_every_address(engine: Peer, dockshell: Run) -> None:
     assert expected
     assert _said(dockshell("ip", name, engine=engine)).splitlines() == expected
     assert _said(dockshell("ip", engine=engine)).splitlines() == expected
+
+
+@pytest.mark.parametrize("form", [("--json",), ("--format", "json")])
+def test_for_programs(docker: Peer, dockshell: Run, form: tuple[str, ...]) -> None:
+    """The same as JSON, for which the option may stand behind TARGET as well: which container it was, and the facts;
+    the tables of config and tools are lists of objects."""
+    name = docker.shared("busybox")
+    told = docker.inspect(name)
+    for verb in ("ip", "pid"):
+        facts = json.loads(_said(dockshell(verb, name, *form, engine=docker)))
+        assert (facts["name"], facts["id"], facts["engine"]) == (name, told["Id"], "docker")
+        if verb == "pid":
+            assert facts["pid"] == told["State"]["Pid"]
+        else:
+            assert {each["network"]: each["address"] for each in facts["addresses"]} == {
+                network: each["IPAddress"] for network, each in told["NetworkSettings"]["Networks"].items()
+            }
+    newest = json.loads(_said(dockshell("latest", *form, engine=docker)))
+    assert newest["id"].startswith(_said(dockshell("latest", engine=docker)).strip())
+    settings = json.loads(dockshell("config", *form, engine=docker).stdout)
+    assert {"setting", "value", "for", "from"} == settings[0].keys()
+    tools = json.loads(_said(dockshell("tools", "list", *form, engine=docker)))
+    assert [each["kind"] for each in tools] == ["busybox"]
+    assert "list" in _refused(dockshell("tools", "remove", "x", *form, engine=docker), 2)
 
 
 @pytest.mark.parametrize("network", ["none", "host"])

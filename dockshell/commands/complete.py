@@ -106,7 +106,7 @@ def candidates(words: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str
 
 def _spellings(typed: Typed) -> Iterator[tuple[str, str]]:
     for each in options.OPTIONS:
-        known = each.field not in _SILENT and options.taken(each, typed.verb or "shell")
+        known = (each.field not in _SILENT or each.only) and options.taken(each, typed.verb or "shell")
         if known and (each.many or each.field not in typed.said):
             yield from ((name, each.help) for name in reversed(each.names))
 

@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> int:
             rows.append([name, setting.absent, _EVERY, _BUILT_IN])
         if found and container is None:
             rows += _exceptions(found, name)
-    tables.table(_COLUMNS, rows)
+    (tables.records if arguments.on("json") else tables.table)(_COLUMNS, rows)
     return 0
 
 

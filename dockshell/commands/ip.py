@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockshell.commands.latest import found
+from dockshell.commands.latest import found, show
 from dockshell.errors import DockshellError, printable
 
 TYPE_CHECKING = False
@@ -21,5 +21,5 @@ def run(arguments: Arguments) -> int:
             f"{printable(container.name)} has no address of its own, for its network is the host's, another container's"
             " or none: start it on a network of the engine's to give it one"
         )
-    print("\n".join(addresses))
-    return 0
+    each = [{"network": network, "address": address} for network, address in container.addresses]
+    return show(arguments, container, "\n".join(addresses), addresses=each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockshell.commands.latest import found
+from dockshell.commands.latest import found, show
 from dockshell.errors import DockshellError, printable
 
 TYPE_CHECKING = False
@@ -20,5 +20,4 @@ def run(arguments: Arguments) -> int:
         raise DockshellError(
             f"the engine tells no process number for {name}: `dockshell exec {name} ps` shows those inside"
         )
-    print(container.pid)
-    return 0
+    return show(arguments, container, str(container.pid), pid=container.pid)

@@ -30,8 +30,10 @@ _THERE = "there"
 def run(arguments: Arguments) -> int:
     """Lists, adds or removes → 0. Raises UsageError and DockshellError."""
     action, *words = arguments.words
+    if arguments.on("json") and action != "list":
+        raise UsageError(f"--json goes with list, not with {printable(action)}: leave it out")
     if action == "list" and not words:
-        tables.table(_COLUMNS, _rows(arguments))
+        (tables.records if arguments.on("json") else tables.table)(_COLUMNS, _rows(arguments))
     elif action == "add" and words:
         _add(arguments, *words)
     elif action == "remove" and len(words) == 1:

@@ -32,7 +32,7 @@ class Typed:
 
     @property
     def in_options(self) -> bool:
-        return not self._ended and (not self.operands or self.verb == "cp")
+        return not self._ended and (not self.operands or self.verb in options.MIXED)
 
     @property
     def place(self) -> Place:
@@ -46,7 +46,7 @@ class Typed:
             self._ended = True
         elif not self.in_options or word in ("", "-"):
             self.operands.append(word)
-        elif word in ("-l", "--latest"):
+        elif word in ("-l", "--latest") and self.verb != "ls":
             self.operands.append("@latest")
         elif word.startswith("--"):
             name, equals, value = word.partition("=")

@@ -20,10 +20,11 @@ _QUIET = 0.2  # seconds without output before it comes back
 
 
 class Board:
-    """total: how many containers there are. draws: whether stderr is a terminal, which gets a bar."""
+    """total: how many containers there are; quiet: there is to be no bar. draws: whether stderr is a terminal, which
+    gets one."""
 
-    def __init__(self, total: int) -> None:
-        self.draws = os.isatty(2)
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        self.draws = os.isatty(2) and not quiet
         self._total = total
         self._since = monotonic()
         self._next = self._since + _PATIENCE

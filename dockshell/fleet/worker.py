@@ -16,9 +16,9 @@ from dockshell.engines.json import decode, encode
 from dockshell.entering import run, suited
 from dockshell.errors import DockshellError, NotFound, SessionLost, printable
 from dockshell.linux.guardian import reap
-from dockshell.linux.libc import prctl
+from dockshell.linux.helper import settle
 from dockshell.linux.passing import LARGEST, receive, send
-from dockshell.linux.signals import FORWARDED, release, signal
+from dockshell.linux.signals import signal
 from dockshell.model import Target, noun, replace
 from dockshell.resolve import check_running
 from dockshell.session import Undeliverable
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Task", "Worker", "get_ready"]
 
-_PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16
 _HELD = 1 << 20  # bytes that a pipe may hold: linux/descriptors.py
 _LONGEST = 8 << 10  # characters of an error
@@ -93,7 +92,7 @@ class Worker:
             try:
                 for each in (self, *others):
                     each._let_go()
-                _settle(parent)
+                settle(parent)
                 _Inside(task, theirs).work()
             finally:
                 os._exit(0)
@@ -196,22 +195,6 @@ def _read(descriptor: int) -> bytes | None:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:
         return None
-
-
-def _settle(parent: int) -> None:
-    """Makes the process one that stands alone: without a terminal, whose keys are for the parent, and who dies with it.
-    Signals reach it by words."""
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    signal.set_wakeup_fd(-1)
-    for number in FORWARDED:
-        signal.signal(number, signal.SIG_IGN)
-    release()
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Inside:

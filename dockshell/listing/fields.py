@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dockshell.listing.rows import Row
     from dockshell.model import Container
 
-__all__ = ["LOOKED_FOR", "TEXTS", "as_json", "letters", "words"]
+__all__ = ["LOOKED_FOR", "TEXTS", "WHOLE", "as_json", "letters", "words"]
 
 _UNITS = (("y", 365 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _COMPOSE = "com.docker.compose."
@@ -22,13 +22,16 @@ _COMPOSE = "com.docker.compose."
 
 def words(row: Row) -> str:
     """The ways in by name: those that are open, and with a question mark those that nobody has looked at."""
-    told = [name if why is None else f"{name}?" for name, why in row.ways if why in (None, UNSEEN)]
-    return ", ".join(told) or "none"
+    return ", ".join(_ways(row)) or "none"
 
 
 def letters(row: Row) -> str:
-    """The same in a letter for each route: its first, - for one that refuses, ? for one that nobody has looked at."""
-    return "".join(name[0] if why is None else "?" if why is UNSEEN else "-" for name, why in row.ways)
+    """The same, each by its first letter."""
+    return " ".join(each[0] + "?" * each.endswith("?") for each in _ways(row)) or "none"
+
+
+def _ways(row: Row) -> list[str]:
+    return [name if why is None else f"{name}?" for name, why in row.ways if why in (None, UNSEEN)]
 
 
 def _age(container: Container) -> str:
@@ -69,7 +72,7 @@ TEXTS: dict[str, Callable[[Row], str]] = {
     "target": lambda row: row.target,
     "id": lambda row: row.container.short,
     "engine": lambda row: row.container.engine.name,
-    "image": lambda row: row.container.image,
+    "image": lambda row: row.container.short_image,
     "state": lambda row: row.container.state,
     "status": lambda row: row.container.status or row.container.state,
     "age": lambda row: _age(row.container),
@@ -82,6 +85,12 @@ TEXTS: dict[str, Callable[[Row], str]] = {
     "shell": _shell,
     "ways": words,
     **{name: _way(name) for name in ROUTES},
+}
+# The same in full, as --no-trunc has them.
+WHOLE: dict[str, Callable[[Row], str]] = {
+    **TEXTS,
+    "id": lambda row: row.container.id,
+    "image": lambda row: row.container.image,
 }
 # Those that take a look at the container, and not its engine's listing alone.
 LOOKED_FOR = frozenset({"shell", "ways", *ROUTES})

@@ -43,10 +43,10 @@ class Listing:
     failures: tuple[str, ...]
 
 
-def listed(place: Place, filters: Mapping[str, list[str]], *, everything: bool = False) -> Listing:
+def listed(place: Place, filters: Mapping[str, list[str]], *, everything: bool = False, last: int = 0) -> Listing:
     """The containers of every engine that answers, newest first, as their listings have them: one request each.
     filters: those of Docker's API; everything: those that don't run, too, which are also there where a status is asked
-    for. Raises EngineError where no engine answers."""
+    for; last: so many, the newest of all, 0 for no limit. Raises EngineError where no engine answers."""
     engines: list[str] = []
     failures: list[str] = []
     found: list[list[Container]] = []
@@ -62,6 +62,8 @@ def listed(place: Place, filters: Mapping[str, list[str]], *, everything: bool =
     if not engines:
         raise EngineError("; ".join(failures))
     rows = tuple(Row(each, _target(each, pinned=len(found) > 1)) for containers in found for each in containers)
+    if last:
+        rows = tuple(sorted(rows, key=lambda row: row.container.created, reverse=True)[:last])
     return Listing(rows, tuple(engines), tuple(failures))
 
 
@@ -103,7 +105,7 @@ def _shell(files: Files) -> str:
 
 
 def asked(row: Row) -> Row:
-    """The same with all that can be known: the engine tells each fact of it, its login shell is looked for, and each
+    """The same with all that can be known: the engine tells its state anew, its login shell is looked for, and each
     route is asked whether it would take a login shell."""
     from dockshell.routes.glances import standing
 
@@ -112,9 +114,10 @@ def asked(row: Row) -> Row:
         if not found:
             return row  # it went meanwhile
         container = found[0]
+        row = replace(row, container=replace(row.container, state=container.state))
         if container.state != "running":
-            return replace(row, container=container, ways=tuple((name, standing(container)) for name in ROUTES))
-        return replace(row, container=container, shell=_login_shell(container), ways=_ways(container))
+            return replace(row, ways=tuple((name, standing(container)) for name in ROUTES))
+        return replace(row, shell=_login_shell(container), ways=_ways(container))
     except EngineError as error:
         return replace(row, ways=tuple((name, str(error)) for name in ROUTES))
 
@@ -131,11 +134,17 @@ def _login_shell(container: Container) -> str:
 
 
 def _ways(container: Container) -> tuple[tuple[str, str | None], ...]:
+    from dockshell.routes.nsenter import Nsenter
+    from dockshell.routes.toolbox import Toolbox
+
     told: list[tuple[str, str | None]] = []
+    login, command, nsenter = Login(), Command(), Nsenter()
     for name, module in ROUTES.items():
         try:
-            route: Route = __import__(module, fromlist=("route",)).route(Login())
-            told.append((name, route.refuses(container, Command(), asked=False)))
+            # The toolbox asks nsenter, whose answer is there already.
+            standing_by: dict[str, Route] = {"nsenter": nsenter, "toolbox": Toolbox(login.voice, nsenter)}
+            route = standing_by.get(name) or __import__(module, fromlist=("route",)).route(login)
+            told.append((name, route.refuses(container, command, asked=False)))
         except DockshellError as error:
             told.append((name, str(error)))
     return tuple(told)

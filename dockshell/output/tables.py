@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Column", "cut", "drawn", "table", "wrapped"]
+__all__ = ["Column", "cut", "drawn", "fits", "justified", "records", "table", "wrapped"]
 
 _GAP = 2
 # How narrow columns get: each in its turn down to the first, which holds an IPv4 address; then on.
@@ -28,10 +28,16 @@ class Column:
         self.gives = gives
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], notes: Sequence[Sequence[str]] = ()) -> None:
-    """Prints the rows, of untrusted cells, to stdout: a line each, on a terminal cut to its width, elsewhere whole.
-    notes: for each row the lines of text, as untrusted, that come below it."""
-    if os.isatty(1):
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[Sequence[str]] = (),
+    *,
+    whole: bool = False,
+) -> None:
+    """Prints the rows, of untrusted cells, to stdout: a line each, on a terminal cut to its width, elsewhere, or if so
+    asked, whole. notes: for each row the lines of text, as untrusted, that come below it."""
+    if os.isatty(1) and not whole:
         from dockshell.linux.terminals import size
 
         lines = drawn(columns, rows, size(1).columns, notes)
@@ -41,6 +47,14 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], notes: Seque
         print("\n".join(lines))
 
 
+def records(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Prints the same for programs: a JSON list of objects, whose keys are the headings."""
+    import json
+
+    names = [column.heading.lower().replace(" ", "_") for column in columns]
+    print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+
+
 def drawn(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, notes: Sequence[Sequence[str]] = ()
 ) -> list[str]:
@@ -48,12 +62,9 @@ def drawn(
     out."""
     from dockshell.output.console import coloured
 
-    cells = _printable(rows)
-    kept = [number for number in range(len(columns)) if not cells or any(row[number] for row in cells)]
-    columns = [columns[number] for number in kept]
-    cells = [[row[number] for number in kept] for row in cells]
+    columns, cells = _kept(columns, rows)
     headings = [column.heading for column in columns]
-    widths = _fitted(columns, [max(map(_width, each)) for each in zip(headings, *cells, strict=True)], width)
+    widths = _fitted(columns, _widths(columns, cells), width)
     colours = coloured()
     lines = [_line(headings, [_BOLD if colours else ""] * len(columns), widths)]
     for number, row in enumerate(cells):
@@ -64,15 +75,45 @@ def drawn(
     return lines
 
 
+def fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Does nothing have to be cut in a terminal that is so many characters wide?"""
+    widths = _widths(*_kept(columns, rows))
+    return sum(widths) + _GAP * (len(widths) - 1) <= width
+
+
+def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
+    """Without the columns that have nothing in them; printable."""
+    cells = _printable(rows)
+    kept = [number for number in range(len(columns)) if not cells or any(row[number] for row in cells)]
+    return [columns[number] for number in kept], [[row[number] for number in kept] for row in cells]
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    headings = [column.heading for column in columns]
+    return [max(map(_width, each)) for each in zip(headings, *cells, strict=True)]
+
+
 def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], notes: Sequence[Sequence[str]]) -> list[str]:
     cells = [[column.heading for column in columns], *_printable(rows)]
-    widths = [max(map(len, each)) for each in zip(*cells, strict=True)]
     below: list[Sequence[str]] = [(), *(notes or [()] * len(rows))]
     lines = []
-    for row, told in zip(cells, below, strict=True):
-        lines.append((" " * _GAP).join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line, told in zip(justified(cells, _GAP), below, strict=True):
+        lines.append(line.rstrip())
         lines += [" " * _NOTE + printable(note) for note in told]
     return lines
+
+
+def justified(rows: Sequence[Sequence[str]], gap: int, least: int = 0) -> list[str]:
+    """The cells of each row as a line, all but its last one filled up to the widest of their column, with so many
+    blanks between two, and at the least so many characters for both."""
+    widths: list[int] = []
+    for row in rows:
+        widths += [max(least - gap, 0)] * (len(row) - 1 - len(widths))
+        widths = [max(pair) for pair in zip(widths, [*map(len, row[:-1]), *widths[len(row) - 1 :]], strict=True)]
+    return [
+        "".join(cell.ljust(width + gap) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1]
+        for row in rows
+    ]
 
 
 def _printable(rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -38,7 +38,7 @@ def listed(container: Container, ways: Facts | None = None) -> Facts:
 
     facts = [
         ("container", f"{container.name} ({container.short})"),
-        ("image", container.image),
+        ("image", container.short_image),
         ("state", text("status")),
         *(ways or ()),
         ("user", container.user),

@@ -28,8 +28,10 @@ def route(login: Login) -> Toolbox:
 class Toolbox:
     """The `Route`."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, nsenter: Nsenter | None = None) -> None:
+        """nsenter: who has been asked about the same already, if anybody."""
         self._voice = voice
+        self._known = nsenter
         self._nsenter: Nsenter | None = None
         self._tools: Tools | None = None
 
@@ -38,7 +40,7 @@ class Toolbox:
             self._tools = choose(command.tools)
         except NoTools as lack:
             return str(lack)
-        nsenter = Nsenter()
+        nsenter = self._known or Nsenter()
         reason = nsenter.refuses(container, command, asked=asked)
         if reason is None:
             self._nsenter = nsenter

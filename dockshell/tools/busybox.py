@@ -39,8 +39,18 @@ def is_static(path: str) -> bool:
     return os.access(path, os.X_OK) and loader(path) == ""
 
 
+_known: dict[str, list[str]] = {}
+
+
 def applets(busybox: str) -> list[str]:
-    """The names of the programs that it is, as it tells itself. Raises NoTools where it doesn't run here."""
+    """The names of the programs that it is, as it tells itself, asked once. Raises NoTools where it doesn't run
+    here."""
+    if busybox not in _known:
+        _known[busybox] = _applets(busybox)
+    return _known[busybox]
+
+
+def _applets(busybox: str) -> list[str]:
     # Not by subprocess, whose import takes longer than all this.
     ours, theirs = os.pipe()
     try:

@@ -210,12 +210,40 @@ def test_every_option_that_help_shows_is_taken(verb: str) -> None:
         for name in names:
             if name in ("-l", "--latest"):  # in TARGET's place
                 continue
-            words = [name, *(["value"] if value else []), *_words(known)]
+            given = "json" if value == "json" else "value"  # the one that is taken
+            words = [name, *([given] if value else []), *_words(known)]
             arguments = parse(words, verb) if verb in options.DROPINS else parse([verb, *words])
             found = options.option(name, verb)
             assert found and bool(found.value) == bool(value)
-            assert arguments.said == {found.field: ["value"] if found.many else ("value" if value else True)}
+            if found.field in ("json", "format"):
+                continue  # each means the other
+            assert arguments.said == {found.field: [given] if found.many else (given if value else True)}
             assert found.help == help
+
+
+_WITH_JSON = [verb for verb in VERBS if "json" in VERBS[verb].options]
+
+
+@pytest.mark.parametrize("verb", _WITH_JSON)
+def test_json_is_asked_for_in_either_way(verb: str) -> None:
+    """`--json` and `--format json` are the same to every verb that knows one of them, and another format beside it
+    is refused."""
+    said = [parse([verb, *form.split(), *_words(VERBS[verb])]).said for form in ("--json", "--format json")]
+    assert said[0] == said[1] == ({"format": "json"} if verb in ("ls", "env") else {"json": True})
+    with pytest.raises(UsageError, match="--format"):
+        parse([verb, "--json", "--format", "sh", *_words(VERBS[verb])])
+
+
+def test_who_prints_json() -> None:
+    """All that print facts."""
+    assert set(_WITH_JSON) == {"exec", "ls", "ip", "pid", "latest", "config", "tools", "doctor", "services", "env"}
+    assert not [verb for verb in VERBS if ("json" in VERBS[verb].options) != ("format" in VERBS[verb].options)]
+
+
+@pytest.mark.parametrize("verb", ["ip", "pid", "config", "doctor", "tools", "env"])
+def test_options_may_follow_the_words(verb: str) -> None:
+    """`dockshell ip web --json`: nothing that follows there could be a command's own."""
+    assert parse([verb, "web", "--json"]).words == ["web"]
 
 
 @pytest.mark.parametrize("verb", _VERBS)
