@@ -87,10 +87,9 @@ def _explain(error: Exception) -> int:
 def _carry_out(arguments: options.Arguments, words: list[str]) -> int:
     verb = arguments.verb
     if arguments.on("version"):
-        from dockshell import __version__
+        from dockshell.commands import version
 
-        print(f"dockshell {__version__}")
-        return 0
+        return version.run(arguments)
     if arguments.on("help"):
         # `dockshell --help` is about all verbs; a shell's own help has to be asked for by name.
         print(options.usage(verb if verb in words or verb in options.DROPINS else ""))

@@ -55,7 +55,22 @@ def enter(target: Target, command: Command, way: Way) -> int:
     Raises DockshellError where it never began, or its connection broke.
     """
     container = resolve_running(target, way.place, way.voice)
+    if target.kind == "latest" and os.isatty(0) and os.isatty(1):
+        way.voice.say(_introduced(container))  # a prompt shows an id at the most, and nobody named it
     return run(container, *suited(container, command, way))[0]
+
+
+def _introduced(container: Container) -> str:
+    """Which it is, for a person: `web (nginx:1.25, up 3 minutes)`."""
+    seconds = max(0, int(time.time() - container.started))
+    length, unit = next(each for each in _UNITS if seconds >= each[0])
+    count = seconds // (length or 1)
+    age = f"up {count} {unit}{'' if count == 1 else 's'}"
+    facts = [each for each in (container.image, age if container.started else "") if each]
+    return printable(f"{container.name} ({', '.join(facts)})" if facts else container.name)
+
+
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (0, "second"))
 
 
 def suited(container: Container, command: Command, way: Way) -> tuple[Command, Way]:

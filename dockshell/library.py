@@ -22,7 +22,7 @@ from dockshell.linux.signals import release
 from dockshell.model import Command, Container, Target, noun, replace
 from dockshell.resolve import Place, check_running, resolve_running
 from dockshell.routes import Login
-from dockshell.target import parse
+from dockshell.target import Project, parse
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
@@ -64,13 +64,16 @@ class Result:
         return self
 
 
-def connect(target: str = "@latest", *, via: str = "auto", host: str = "", context: str = "") -> Connection:
+def connect(
+    target: str = "@latest", *, via: str = "auto", host: str = "", context: str = "", project: str = ""
+) -> Connection:
     """A connection to the running container that the target names (target.py has the grammar), of the engine at that
     host (`unix://`, `tcp://`, `ssh://`) or of that Docker context, or where the command looks for one. via: `auto`, or
-    the routes to try, with commas between.
+    the routes to try, with commas between. project: the Compose project whose services come first, for a program's
+    current directory says nothing of what it means.
 
     Raises NotFound, Ambiguous, NotRunning, EngineError, UsageError."""
-    way = Way(Place(host, context), via, "exec", Login(voice=_Silent()), _Silent())
+    way = Way(Place(host, context, look=lambda: Project(project)), via, "exec", Login(voice=_Silent()), _Silent())
     return Connection(resolve_running(parse(target), way.place, way.voice), way)
 
 

@@ -55,9 +55,9 @@ __all__ = ["Command", "Container", "Port", "Size", "Target", "noun", "replace"]
 class Target:
     """What was asked for. target.py makes it from words.
 
-    kind: `latest`, `name`, `label` or `pid`; value: the name (or id prefix, `project/service`, …), `key` or
-    `key=value`, or the number; engine: the engine's name when a `docker://`, `podman://` or `kernel://` pinned it, else
-    empty; replica: the number after `service:`, 0 for none."""
+    kind: `latest`, `name`, `service` (a name that can only be one of Compose's), `label` or `pid`; value: the name (or
+    id prefix, `project/service`, …), `key` or `key=value`, or the number; engine: the engine's name when a `docker://`,
+    `podman://` or `kernel://` pinned it, else empty; replica: the number after `service:`, 0 for none."""
 
     kind: str
     value: str = ""
@@ -65,7 +65,9 @@ class Target:
     replica: int = 0
 
     def __str__(self) -> str:
-        text = {"latest": "@latest", "name": self.value}.get(self.kind, f"{self.kind}:{self.value}")
+        text = {"latest": "@latest", "name": self.value, "service": self.value}.get(
+            self.kind, f"{self.kind}:{self.value}"
+        )
         return (f"{self.engine}://" if self.engine else "") + text + (f":{self.replica}" if self.replica else "")
 
 

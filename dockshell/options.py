@@ -22,6 +22,7 @@ __all__ = [
     "Arguments",
     "Option",
     "Verb",
+    "nearly",
     "option",
     "parse",
     "taken",
@@ -30,14 +31,23 @@ __all__ = [
 
 
 class Option:
-    """names: all spellings, the one that help leads with first; value: what help calls its value, empty for a switch;
-    help: one line; many: may be given several times; hidden: not shown by help; only: the verbs that mean this by a
-    spelling which others have, too."""
+    """names: all spellings that help shows, the one that it leads with first; also: others that are taken; value: what
+    help calls its value, empty for a switch; help: one line; many: may be given several times; hidden: not shown by
+    help; only: the verbs that mean this by a spelling which others have, too."""
 
     def __init__(
-        self, names: str, value: str, help: str, *, many: bool = False, hidden: bool = False, only: str = ""
+        self,
+        names: str,
+        value: str,
+        help: str,
+        *,
+        many: bool = False,
+        hidden: bool = False,
+        only: str = "",
+        also: str = "",
     ) -> None:
         self.names = tuple(names.split())
+        self.also = tuple(also.split())
         self.value = value
         self.help = help
         self.many = many
@@ -110,6 +120,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--format", "json", "the same as --json"),
         Option("--format", "FORMAT", "json, table or a template: '{name} {image}'", only="ls"),
     ),
+    "Compose": (
+        Option("-p --project", "NAME", "project of the service TARGET", also="--project-name"),
+        Option("-f --file", "FILE", "compose file of the project", many=True),
+        Option("--index", "N", "number of the replica, as in web:N"),
+    ),
     "session": (
         Option("--login", "", "run the command from a login shell"),
         Option("--timeout", "SECONDS", "end the command after that time, with 124; 5m, 2h"),
@@ -170,7 +185,7 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 def option(spelling: str, verb: str = "") -> Option | None:
     """The option that is spelled so (`-u`, `--user`); of several the one that the verb has."""
-    spelled = [each for each in OPTIONS if spelling in each.names]
+    spelled = [each for each in OPTIONS if spelling in each.names or spelling in each.also]
     own = _KNOWN[verb].options if verb in _KNOWN else ()
     fitting = [each for each in spelled if each.field in own and (not each.only or verb in each.only)]
     # What one verb alone means by it comes before what all others mean.
@@ -210,9 +225,16 @@ class Verb:
         self.note = note
 
 
+_WHICH = ("project", "file", "index")
 _NOT_RUNNING = ("stopped", "keep", "unpause")
 _RECORD = ("record", "record_input")
-_SHELL = (*(name for name in ENTERING if name not in ("detach", "detach_keys")), *_NOT_RUNNING, *_RECORD, "pick")
+_SHELL = (
+    *(name for name in ENTERING if name not in ("detach", "detach_keys")),
+    *_NOT_RUNNING,
+    *_RECORD,
+    "pick",
+    *_WHICH,
+)
 _JSON = ("json", "format")
 _MANY = ("all", "label", "service", "jobs", "group", *_JSON)
 VERBS = {
@@ -222,7 +244,7 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, "login", "timeout", *_NOT_RUNNING, *_RECORD, *_MANY, "latest"),
+        (*ENTERING, "login", "timeout", *_NOT_RUNNING, *_RECORD, *_MANY, "latest", *_WHICH),
         "TARGET may be several containers, as in web,'api-*'; with --all, --label or\n--service there is no TARGET.",
     ),
     "ls": Verb(
@@ -240,21 +262,21 @@ VERBS = {
         "[TARGET]",
         "ping `dockshell ip web`",
         (0, 1),
-        (*_JSON, *_ENGINE),
+        (*_JSON, *_WHICH, *_ENGINE),
     ),
     "pid": Verb(
         "print the PID of a container's first process on the host",
         "[TARGET]",
         "sudo strace -p `dockshell pid web`",
         (0, 1),
-        (*_JSON, *_ENGINE),
+        (*_JSON, *_WHICH, *_ENGINE),
     ),
     "cp": Verb(
         "copy files into, out of and between containers",
         "SRC... DST",
         "dockshell cp app.conf web:/etc/",
         (2, -1),
-        ("recursive", "archive", "follow_link", "chown", "via", *_ENGINE),
+        ("recursive", "archive", "follow_link", "chown", "via", *_WHICH, *_ENGINE),
         "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar\n"
         "archive on stdin or stdout. Quote patterns of files inside: 'web:/tmp/*.log'.\n"
         "Copies belong to the container's user; modes, times, links, holes and user.*\n"
@@ -276,14 +298,14 @@ VERBS = {
         "[TARGET]",
         'ssh -o ProxyCommand="dockshell proxy web" .@web',
         (0, 1),
-        ("via", *_ENGINE),
+        ("via", "project", "index", *_ENGINE),
     ),
     "forward": Verb(
         "forward a container's ports and Unix sockets to this machine",
         "TARGET [BIND:]PORT[:PORT]...",
         "dockshell forward web 8080:80",
         (2, -1),
-        ("via", "user", "open", *_ENGINE),
+        ("via", "user", "open", *_WHICH, *_ENGINE),
         "80: the same port here and inside; 8080:80: port 8080 here, 80 inside; :80: any\n"
         "free port here. A path in place of a port is a Unix socket: 8080:/run/app.sock.\n"
         "BIND is the address to listen on (127.0.0.1). Ctrl-C ends it.",
@@ -300,7 +322,7 @@ VERBS = {
         "enable|disable|status [TARGET]",
         "dockshell ssh enable web",
         (1, 2),
-        _ENGINE,
+        (*_WHICH, *_ENGINE),
         "status exits with 0 if an sshd listens inside, and with 3 if none does.\n"
         "For ssh to containers without an sshd, see `dockshell ssh-config`.",
     ),
@@ -317,7 +339,7 @@ VERBS = {
         "[TARGET]",
         "dockshell doctor web",
         (0, 1),
-        (*_JSON, *_ENGINE),
+        (*_JSON, *_WHICH, *_ENGINE),
         "With TARGET it also tries each way in. It exits with 1 if something is wrong.",
     ),
     "services": Verb(
@@ -325,7 +347,7 @@ VERBS = {
         "[TARGET] [NAME ACTION]",
         "dockshell services web nginx restart",
         (0, 3),
-        (*_JSON, "follow", *_ENGINE),
+        (*_JSON, "follow", *_WHICH, *_ENGINE),
         "Services of runit, s6 and supervisord. ACTION: up, down, restart, status or log.",
     ),
     "env": Verb(
@@ -333,7 +355,7 @@ VERBS = {
         "[TARGET]",
         "dockshell env web --from config,init",
         (0, 1),
-        ("from", *_JSON, "output", "show", *_ENGINE),
+        ("from", *_JSON, "output", "show", *_WHICH, *_ENGINE),
         "--from config: as configured; init: what process 1 was started with; files: what\n"
         "is in /etc/container_environment; PID: what that process was started with.",
     ),
@@ -351,7 +373,7 @@ VERBS = {
         "[TARGET]",
         "dockshell config web",
         (0, 1),
-        (*_JSON, *_ENGINE),
+        (*_JSON, *_WHICH, *_ENGINE),
         "With TARGET: those that apply to that container.",
     ),
     "init": Verb(
@@ -364,6 +386,8 @@ VERBS = {
         "docker: install `docker shell`, or with --remove uninstall it.",
     ),
     "demo": Verb("try a session in a container made for it", "", "dockshell demo", (0, 0), _ENGINE),
+    "help": Verb("show the help of dockshell or of a verb", "[VERB]", "dockshell help exec", (0, 1), ("help",)),
+    "version": Verb("print the version", "", "dockshell version", (0, 0), ("help",)),
 }
 # Asked by the completion scripts alone; not a word that people need to see.
 HIDDEN = {
@@ -392,10 +416,11 @@ _KNOWN = {**VERBS, **HIDDEN, **DROPINS}
 
 class Arguments:
     """What the words said. Switches are True, False or None (not said), values text, repeatable ones lists of text in
-    order."""
+    order. bare: a TARGET stands where a verb might."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, *, bare: bool = False) -> None:
         self.verb = verb
+        self.bare = bare
         self.words: list[str] = []
         self.said: dict[str, bool | str | list[str]] = {}
 
@@ -422,19 +447,20 @@ class Arguments:
 def parse(words: Sequence[str], verb: str = "") -> Arguments:
     """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb:
     given, where the program's name was one. Raises UsageError."""
-    arguments = Arguments(verb or "shell")
+    arguments = Arguments(verb or "shell", bare=not verb)
     rest = list(words)
     given: list[Option] = []
     operands: list[str] = []
     while rest:
         word = rest[0]
         if word == "--":
+            arguments.bare = False
             rest.pop(0)
             break
         if not word.startswith("-") or word == "-":
             if not verb and (word in VERBS or word in HIDDEN):
-                verb = arguments.verb = rest.pop(0)
-                continue
+                # Once more from the beginning: what stands before the verb are its options.
+                return parse([*words[: len(words) - len(rest)], *rest[1:]], word)
             if verb not in MIXED:
                 break
             operands.append(rest.pop(0))
@@ -442,6 +468,8 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
         if word in ("-l", "--latest") and verb == "exec":
             rest[0] = "@latest"
             break
+        if word == "-p" and arguments.verb == "shell" and len(rest) > 2 and not rest[1].startswith("-"):
+            rest[0] = "--project"  # a shell to pick a container for takes one word at the most
         given += _take(rest, arguments)
     known = _KNOWN[arguments.verb]
     for each in given:
@@ -475,6 +503,36 @@ def _settle_json(arguments: Arguments) -> None:
         del arguments.said["format"]
 
 
+# What other programs call it; a word that is all too good a name for a container is not among them.
+_ALIASES = {"sh": "shell", "bash": "shell", "attach": "shell", "enter": "shell", "ps": "ls"}
+_SHOWN = 4  # words of a line that an error repeats
+_SHORT = 3  # letters: so short a verb is near to many a name
+
+
+def nearly(word: str) -> str:
+    """The verb that the word is a slip of, empty for none: one letter is missing, is another, is there twice or has
+    changed places with its neighbour. One more at the end makes a word of its own (`images`, `server`)."""
+    if word in VERBS or not word.replace("-", "").isalpha():
+        return ""
+    return _ALIASES.get(word) or next((verb for verb in VERBS if _slip(word, verb)), "")
+
+
+def _slip(word: str, verb: str) -> bool:
+    longer, shorter = (word, verb) if len(word) > len(verb) else (verb, word)
+    if len(longer) - len(shorter) > 1 or word in ("", verb):
+        return False
+    at = next((number for number, letter in enumerate(shorter) if letter != longer[number]), len(shorter))
+    if len(word) == len(verb):
+        swapped = word[:at] + word[at : at + 2][::-1] + word[at + 2 :]
+        return swapped == verb or (len(verb) > _SHORT and word[at + 1 :] == verb[at + 1 :])
+    if shorter[at:] != longer[at + 1 :]:
+        return False
+    if longer is word:
+        twice = longer[at] == longer[at - 1] if at else False
+        return twice or (len(verb) > _SHORT and at < len(shorter))
+    return len(verb) > _SHORT
+
+
 def _after_target(rest: list[str]) -> list[str]:
     """A -- between TARGET and the command is for the eye and belongs to neither."""
     return rest[:1] + rest[2:] if rest[1:2] == ["--"] else rest
@@ -483,6 +541,10 @@ def _after_target(rest: list[str]) -> list[str]:
 def _miscounted(arguments: Arguments, known: Verb) -> str:
     if arguments.verb == "shell" and len(arguments.words) > 1:
         target, word = map(printable, arguments.words[:2])
+        if arguments.bare and (meant := nearly(target)):
+            more = " ..." if len(arguments.words) > _SHOWN else ""
+            words = " ".join(map(printable, arguments.words[1:_SHOWN]))
+            return f"{target} is no verb; did you mean `dockshell {meant} {words}{more}`?"
         return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {word} ...`"
     spoken = arguments.verb if arguments.verb in DROPINS else f"dockshell {arguments.verb}"
     return f"usage: {spoken} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
@@ -546,13 +608,13 @@ common verbs:
 other verbs:
   about a container    ip, pid, latest, env, services, config
   ssh to containers    ssh, ssh-config, proxy, serve
-  setting up           init, image, tools, demo
+  setting up           init, image, tools, demo, help, version
 
 TARGET is a name, the beginning of an id or name, a Compose service (web, web:2,
   project/web), label:K=V, pid:N or @latest (the newest one, and the default);
   docker://, podman:// or kernel:// in front of it chooses the engine.
 
-The options of each verb: dockshell VERB --help
+The options of each verb: dockshell help VERB
 example: dockshell exec -u root web ls -l /"""
 
 
@@ -567,16 +629,17 @@ def usage(verb: str = "") -> str:
         f"{known.summary[0].upper()}{known.summary[1:]}.",
     ]
     shown = {name: [each for each in group if not each.hidden and taken(each, verb)] for name, group in GROUPS.items()}
-    width = max(len(_spelled(each)) for group in shown.values() for each in group)
+    width = max(len(_spelled(each, verb)) for group in shown.values() for each in group)
     for name, group in shown.items():
         if group:
             lines += ["", f"{name}:"]
-            lines += [f"  {_spelled(each):{width}}  {each.help}" for each in group]
+            lines += [f"  {_spelled(each, verb):{width}}  {each.help}" for each in group]
     note = ["", known.note] if known.note else []
     return "\n".join([*lines, *note, "", f"example: {known.example}"])
 
 
-def _spelled(option: Option) -> str:
-    """As help has it: the long spellings stand below one another."""
-    before = "    " if option.names[0].startswith("--") else ""
-    return before + ", ".join(option.names) + (f" {option.value}" if option.value else "")
+def _spelled(which: Option, verb: str) -> str:
+    """As help has it, without what the verb means another by: the long spellings stand below one another."""
+    names = [name for name in which.names if option(name, verb) is which]
+    before = "    " if names[0].startswith("--") else ""
+    return before + ", ".join(names) + (f" {which.value}" if which.value else "")

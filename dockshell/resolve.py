@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockshell.engines import where
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning, printable
 from dockshell.model import Target
-from dockshell.target import fits
+from dockshell.target import EXACT, Project, belongs, elsewhere, fits, project_of, rank, rule
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dockshell.engines import Engine
     from dockshell.model import Container
 
-__all__ = ["Place", "check_running", "newer_but_not_running", "resolve", "resolve_running", "resolve_stopped"]
+__all__ = ["Place", "check_running", "newer_but_not_running", "resolve", "resolve_running"]
 
 _SILENT = Voice()
 _NAMED = 5  # candidates that an error names before it says how many more there are
@@ -23,12 +23,21 @@ _NAMED = 5  # candidates that an error names before it says how many more there 
 
 class Place:
     """Where to look: -H's and --context's words, empty for the usual places. only: an engine that was found already,
-    and is the one to ask."""
+    and is the one to ask. look: finds the Compose project whose services come first; it is asked where no container has
+    just that name."""
 
-    def __init__(self, host: str = "", context: str = "", only: Engine | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "",
+        context: str = "",
+        only: Engine | None = None,
+        look: Callable[[], Project] = elsewhere,
+    ) -> None:
         self.host = host
         self.context = context
         self.only = only
+        self.look = look
+        self._project: Project | None = None
 
     def engines(self, target: Target) -> Iterable[Engine]:
         """The engines to ask for that target, in order, made as they are asked for. Raises EngineError where there is
@@ -37,51 +46,95 @@ class Place:
             return (self.only,)
         return where.engines(self.host, self.context, pinned=target.engine, processes=target.kind == "pid")
 
+    def project(self) -> Project:
+        """The project, looked for once. Raises UsageError."""
+        if self._project is None:
+            self._project = self.look()
+        return self._project
 
-def _find(engine: Engine, target: Target) -> list[Container]:
-    return engine.find(target)
 
-
-def resolve(
-    target: Target,
-    place: Place,
-    voice: Voice = _SILENT,
-    find: Callable[[Engine, Target], list[Container]] = _find,
-) -> Container:
-    """The one container that fits, of the first engine in which any does. voice tells of each engine that can't be
-    asked. find: which fit there.
+def resolve(target: Target, place: Place, voice: Voice = _SILENT, *, stopped: bool = False) -> Container:
+    """The one container that fits best in all the engines; of the first engine where it leaves no doubt. voice tells of
+    each engine that can't be asked, and what was found by which rule. stopped: one that doesn't run is meant: those
+    go before running ones wherever more than one may fit, and `latest` is the one that ended last.
 
     Raises NotFound, Ambiguous, EngineError.
     """
     asked: list[Engine] = []
     failures: list[str] = []
+    best: list[Container] = []
     for engine in place.engines(target):
         try:
-            found = find(engine, target)
+            found = _find_stopped(engine, target, place) if stopped else engine.find(target, place.project)
         except EngineError as error:
             failures.append(str(error))
             voice.tell(str(error))
             continue
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise Ambiguous(f"{target} fits {_names(found)}: say which by name or by more of the id")
         asked.append(engine)
+        if found:
+            best = _best(target, place, best, found)
+            if _rank(target, best[0], place) == EXACT:
+                break
+    if len(best) == 1:
+        _tell_found(target, best[0], place, voice)
+        return best[0]
+    if best:
+        raise Ambiguous(_doubt(target, best))
     if not asked:
         raise EngineError("; ".join(failures))
-    raise NotFound(_missing(target, asked, "running" if find is _find else "stopped"))
+    raise NotFound(_missing(target, asked, place, "stopped" if stopped else "running"))
+
+
+def _rank(target: Target, container: Container, place: Place) -> int:
+    # Not to look for a project where that doesn't matter.
+    known = rank(target, container)
+    return known if known == EXACT else rank(target, container, place.project())
+
+
+def _best(target: Target, place: Place, known: list[Container], found: list[Container]) -> list[Container]:
+    """Those of the better rank; of one rank both, but a container that two sockets of one engine have once."""
+    if not known:
+        return found
+    before, now = _rank(target, known[0], place), _rank(target, found[0], place)
+    if before != now:
+        return known if before < now else found
+    ids = [each.id for each in known]
+    return known + [each for each in found if each.id not in ids]
+
+
+def _tell_found(target: Target, container: Container, place: Place, voice: Voice) -> None:
+    if not voice.loud:
+        return
+    name, engine = printable(container.name), container.engine
+    how = f", {rule(target, container, place.project())}" if target.kind != "latest" else ""
+    voice.tell(f"container: {name} ({printable(container.short)}) of {engine.name} at {engine.address}{how}")
+
+
+def _doubt(target: Target, found: list[Container]) -> str:
+    """Why it can't be said which is meant, and what to type."""
+    projects = dict.fromkeys(project_of(each) for each in found)
+    engines = {each.engine.address: each.engine.name for each in found}
+    if len(engines) > 1:
+        pin = f" or with {' or '.join(dict.fromkeys(f'{name}://' for name in engines.values()))} in front"
+        return f"{target} fits {_names(found)} in different engines: say which by name{pin}"
+    if target.kind in ("name", "service") and len(projects) > 1:
+        service = target.value.rpartition("/")[2]
+        if all(each.labels.get("com.docker.compose.service") == service for each in found):
+            return (
+                f"{target} is a service of more than one project: say which, as in "
+                f"{' or '.join(f'{printable(each)}/{service}' for each in projects)}; there are {_names(found)}"
+            )
+    return f"{target} fits {_names(found)}: say which by name or by more of the id"
 
 
 def resolve_running(target: Target, place: Place, voice: Voice = _SILENT) -> Container:
-    """resolve(), and check_running(). voice tells what was found, and says so where a newer one than the newest that
-    runs was passed over."""
+    """resolve(), and check_running(). voice says so where a newer one than the newest that runs was passed over."""
     container = resolve(target, place, voice)
     check_running(container)
-    name, engine = printable(container.name), container.engine
-    voice.tell(f"container: {name} ({printable(container.short)}) of {engine.name} at {engine.address}")
     newer = newer_but_not_running(container) if target.kind == "latest" else None
     if newer:
-        voice.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {name}")
+        taken = printable(container.name)
+        voice.say(f"{printable(newer.name)} is newer but not running ({printable(newer.state)}): taking {taken}")
     return container
 
 
@@ -104,30 +157,17 @@ def check_running(container: Container) -> None:
     )
 
 
-def resolve_stopped(target: Target, place: Place, voice: Voice = _SILENT) -> Container:
-    """The one container that fits where one that doesn't run is meant: those go before running ones wherever more than
-    one may fit, and `latest` is the one that ended last. Raises as resolve() does."""
-    container = resolve(target, place, voice, _find_stopped)
-    name, engine = printable(container.name), container.engine
-    voice.tell(f"container: {name} ({printable(container.short)}) of {engine.name} at {engine.address}")
-    return container
-
-
-def _find_stopped(engine: Engine, target: Target) -> list[Container]:
+def _find_stopped(engine: Engine, target: Target, place: Place) -> list[Container]:
     if target.kind == "pid":
         return engine.find(target)
-    named = engine.find(target) if target.kind != "latest" else []
-    if len(named) == 1 and (
-        named[0].state != "running" or target.value == named[0].name or named[0].id.startswith(target.value)
-    ):
-        return named
-    stopped = [each for each in engine.all() if each.state not in ("running", "paused")]
+    everything = engine.all()
     if target.kind == "latest":
         # A listing doesn't tell when they ended. One that never began counts from when it was made.
+        stopped = [each for each in everything if each.state not in ("running", "paused")]
         known = [each for row in stopped for each in engine.find(Target("name", row.id))]
         return sorted(known, key=lambda each: max(each.ended, each.created))[-1:]
-    fitting = fits(target, stopped)
-    return engine.find(Target("name", fitting[0].id)) if len(fitting) == 1 else fitting or named
+    fitting = fits(target, everything, place.project(), stopped=True)
+    return engine.find(Target("name", fitting[0].id)) if len(fitting) == 1 else fitting
 
 
 def newer_but_not_running(container: Container) -> Container | None:
@@ -139,12 +179,15 @@ def newer_but_not_running(container: Container) -> Container | None:
     return newest if newest.created >= int(container.created) else None
 
 
-def _missing(target: Target, asked: list[Engine], wanted: str) -> str:
+def _missing(target: Target, asked: list[Engine], place: Place, wanted: str) -> str:
     looked = " and ".join(f"{engine.name} at {engine.address}" for engine in asked)
     if target.kind == "latest":
         hint = "start one, or name a TARGET" if wanted == "running" else "name a TARGET"
         return f"no container is {wanted} ({looked}): {hint}"
     known = [each for engine in asked for each in engine.all()]
+    if target.kind == "service":
+        project = place.project()
+        return _unserved(f"no container is of the service {target} ({looked})", known, project)
     import difflib
 
     names = {each.name: each for each in known}
@@ -154,6 +197,17 @@ def _missing(target: Target, asked: list[Engine], wanted: str) -> str:
     meant = [each for each in known if (each.state == "running") == (wanted == "running")]
     hint = f"{wanted} are {_names(meant)}" if meant else f"none is {wanted}"
     return f"no container fits {target} ({looked}): {hint}"
+
+
+def _unserved(sentence: str, known: list[Container], project: Project) -> str:
+    """What there is of that project, or else of that service."""
+    own = [each for each in known if belongs(each, project)]
+    named = sorted({each.labels.get("com.docker.compose.service", "") for each in own} - {""})
+    if named:
+        return f"{sentence}: its services are {printable(', '.join(named[:_NAMED]))}"
+    others = sorted({project_of(each) for each in known} - {""})
+    shown = f": the projects are {printable(', '.join(others[:_NAMED]))}" if others else ": no project has containers"
+    return sentence + shown
 
 
 def _names(containers: list[Container]) -> str:

@@ -9,19 +9,45 @@ The grammar:
              | "pid:" NUMBER                        the container in which the host's process NUMBER runs
              | NAME [":" REPLICA]
 
-A NAME fits, in this order of rank: a container's exact name; a prefix of its id; `PROJECT/SERVICE` or `SERVICE` of
-Compose, of which REPLICA picks one; an unambiguous beginning of a name. The best rank at which anything fits decides.
-From the third rank on containers that don't run count only if no running one fits."""
+A NAME fits, in this order of rank: a container's exact name, or its whole id; a service of Compose, `SERVICE` or
+`PROJECT/SERVICE`, of which REPLICA picks one container; the beginning of an id; the beginning of a name. The best rank
+at which anything fits decides, and more than one container there is an error.
+
+A service is looked for in the project of where the caller is (Project) before all others. Of its containers those that
+run come first, then those that aren't one-off (`docker compose run`), then the lowest number: what `docker compose
+exec` takes (https://github.com/docker/compose/blob/main/pkg/compose/containers.go). By the beginning of a name, too,
+one that doesn't run counts only if no running one fits."""
 
 from __future__ import annotations
 
 from dockshell.errors import UsageError, printable
-from dockshell.model import Target
+from dockshell.model import Target, noun
 
-__all__ = ["ENGINES", "LATEST", "fits", "labelled", "parse", "serves", "several"]
+__all__ = [
+    "ELSEWHERE",
+    "ENGINES",
+    "EXACT",
+    "ID",
+    "LATEST",
+    "Project",
+    "as_service",
+    "belongs",
+    "elsewhere",
+    "fits",
+    "labelled",
+    "nearest",
+    "parse",
+    "project_of",
+    "rank",
+    "rule",
+    "serves",
+    "several",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dockshell.model import Container
 
 ENGINES = ("docker", "podman", "kernel")
@@ -29,6 +55,28 @@ LATEST = Target("latest")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _HEX = frozenset("0123456789abcdef")
 _MANY = frozenset(",*?[")
+_COMPOSE = "com.docker.compose."
+EXACT, _HERE, _SERVICE, ID, _BEGINNING = range(5)  # the ranks at which a name may fit
+
+
+@noun(frozen=True)
+class Project:
+    """The Compose project of where the caller is. name: where somebody named it (-p, COMPOSE_PROJECT_NAME). Else it is
+    the one whose working directory is the first of these directories in which any is; usual: the name that Compose
+    would give it, which decides between two projects of one directory. only: no other project is meant."""
+
+    name: str = ""
+    directories: tuple[str, ...] = ()
+    usual: str = ""
+    only: bool = False
+
+
+ELSEWHERE = Project()
+
+
+def elsewhere() -> Project:
+    """The project of a caller that is in none."""
+    return ELSEWHERE
 
 
 def parse(words: str) -> Target:
@@ -61,6 +109,26 @@ def parse(words: str) -> Target:
     return Target("name", name, engine, int(replica) if colon else 0)
 
 
+def as_service(target: Target, project: str = "", index: str = "", *, named: bool = False) -> Target:
+    """The target where -p (project) or --index (a replica's number) say more of it. named: a project was named, so that
+    nothing but a service of that is meant. Raises UsageError where they do not go together."""
+    if target.kind != "name":
+        raise UsageError(f"-p, -f and --index are about a service of Compose, and {target} is none: name a service")
+    if index and not (_number(index) and int(index) > 0):
+        raise UsageError(f"--index takes the number of a replica, from 1; not {printable(index)!r}")
+    if index and target.replica not in (0, int(index)):
+        raise UsageError(f"{target} and --index {int(index)} are two replicas: give one of them")
+    of, slash, service = target.value.rpartition("/")
+    if project and slash and of != project:
+        raise UsageError(f"{target} and -p {printable(project)} are two projects: give one of them")
+    if project and not _plain(project):
+        raise UsageError(f"-p takes a project's name, which {printable(project)!r} can't be: `dockshell ls` shows them")
+    kind = "service" if named or project else target.kind
+    return Target(
+        kind, f"{project}/{service}" if project else target.value, target.engine, int(index or target.replica)
+    )
+
+
 def _number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 10
 
@@ -77,21 +145,80 @@ def several(words: str) -> bool:
     return not what.startswith(("label:", "pid:")) and not _MANY.isdisjoint(what)
 
 
-def fits(target: Target, containers: list[Container]) -> list[Container]:
-    """Those of the containers that the target's words fit, all of the best rank (see above); the rule for names and
-    labels that every engine shares."""
+def fits(
+    target: Target, containers: Sequence[Container], project: Project = ELSEWHERE, *, stopped: bool = False
+) -> list[Container]:
+    """Those of the containers that the target's words fit, all of the best rank (see above), in the order given; the
+    rule for names and labels that every engine shares. stopped: those that don't run come before those that do."""
     if target.kind == "label":
-        return _living([c for c in containers if labelled(c, target.value)])
-    if not target.replica:
-        if exact := [c for c in containers if c.name == target.value]:
+        return _preferred([c for c in containers if labelled(c, target.value)], stopped)
+    name = target.value
+    if target.kind == "name" and not target.replica:
+        # The id first: engines make it, while a name may be chosen to look like another's id.
+        exact = [c for c in containers if c.id == name] or [c for c in containers if c.name == name]
+        if exact:
             return exact
-        if set(target.value) <= _HEX and (known := [c for c in containers if c.id.startswith(target.value)]):
-            return known
-    project, _, service = target.value.rpartition("/")
-    served = [c for c in containers if serves(c, project, service, target.replica)]
-    if served or target.replica or project:
-        return _living(served)
-    return _living([c for c in containers if c.name.startswith(target.value)])
+    served = _served(target, containers, project, stopped)
+    if served or target.kind == "service" or target.replica or "/" in name:
+        return served
+    if set(name) <= _HEX and (known := [c for c in containers if c.id.startswith(name)]):
+        return known
+    return _preferred([c for c in containers if c.name.startswith(name)], stopped)
+
+
+def _served(target: Target, containers: Sequence[Container], project: Project, stopped: bool) -> list[Container]:
+    named, _, service = target.value.rpartition("/")
+    served = [c for c in containers if serves(c, named, service, target.replica)]
+    served = _preferred(served if named else nearest(served, project), stopped)
+    first: dict[str, tuple[bool, int]] = {}
+    for each in served:
+        of = project_of(each)
+        first[of] = min(_order(each), first.get(of, _order(each)))
+    return [c for c in served if _order(c) == first[project_of(c)]]
+
+
+def nearest(containers: Sequence[Container], project: Project) -> Sequence[Container]:
+    """Those of the containers that belong to the project, if any do; else all of them, or none where only that one is
+    meant."""
+    here: Sequence[Container] = ()
+    if project.name:
+        here = [c for c in containers if project_of(c) == project.name]
+    else:
+        found = ([c for c in containers if _directory(c) == directory] for directory in project.directories)
+        here = next(filter(None, found), ())
+        here = [c for c in here if project_of(c) == project.usual] or here
+    return here or (() if project.only else containers)
+
+
+def belongs(container: Container, project: Project) -> bool:
+    """Is it the project's?"""
+    return project_of(container) == project.name if project.name else _directory(container) in project.directories
+
+
+def rank(target: Target, container: Container, project: Project = ELSEWHERE) -> int:
+    """How well a container fits which fits(); the lowest is the best, and EXACT leaves no doubt."""
+    if target.kind not in ("name", "service"):
+        return EXACT
+    if target.kind == "name" and not target.replica and target.value in (container.id, container.name):
+        return EXACT
+    named, _, service = target.value.rpartition("/")
+    if serves(container, named, service, target.replica):
+        return _HERE if named or belongs(container, project) else _SERVICE
+    return ID if set(target.value) <= _HEX and container.id.startswith(target.value) else _BEGINNING
+
+
+def rule(target: Target, container: Container, project: Project = ELSEWHERE) -> str:
+    """By what a container was found that fits, as the end of a sentence."""
+    if target.kind in ("label", "pid"):
+        return f"by its {'label' if target.kind == 'label' else 'process'}"
+    found = rank(target, container, project)
+    if found in (_HERE, _SERVICE):
+        here = ", the project here" if belongs(container, project) else ""
+        service = target.value.rpartition("/")[2]
+        return f"as the service {service} of the project {printable(project_of(container))}{here}"
+    if found == EXACT:
+        return "by its name" if container.name == target.value else "by its id"
+    return f"by the beginning of its {'id' if found == ID else 'name'}"
 
 
 def labelled(container: Container, words: str) -> bool:
@@ -104,11 +231,29 @@ def serves(container: Container, project: str, service: str, replica: int = 0) -
     """Is it of that Compose service? project: empty for any; replica: its number, 0 for any."""
     labels = container.labels
     return (
-        labels.get("com.docker.compose.service") == service
-        and project in ("", labels.get("com.docker.compose.project"))
-        and str(replica or "") in ("", labels.get("com.docker.compose.container-number"))
+        labels.get(_COMPOSE + "service") == service
+        and project in ("", labels.get(_COMPOSE + "project"))
+        and str(replica or "") in ("", labels.get(_COMPOSE + "container-number"))
     )
 
 
-def _living(found: list[Container]) -> list[Container]:
-    return [c for c in found if c.state == "running"] or found
+def project_of(container: Container) -> str:
+    """The name of its Compose project, empty for none."""
+    return container.labels.get(_COMPOSE + "project", "")
+
+
+def _directory(container: Container) -> str:
+    return container.labels.get(_COMPOSE + "project.working_dir", "")
+
+
+def _order(container: Container) -> tuple[bool, int]:
+    """By what Compose chooses among a service's containers. What is no number, which it never gives, comes last."""
+    number = container.labels.get(_COMPOSE + "container-number", "")
+    return container.labels.get(_COMPOSE + "oneoff") == "True", (int(number) if _number(number) else 0) or 1 << 40
+
+
+def _preferred(found: Sequence[Container], stopped: bool) -> list[Container]:
+    """Those that run, or, if asked for, those that don't; all of them where there are none such."""
+    if stopped:
+        return [c for c in found if c.state not in ("running", "paused")] or list(found)
+    return [c for c in found if c.state == "running"] or list(found)

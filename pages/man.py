@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Option, Verb, taken
+from dockshell.options import DROPINS, ENTERING, OPTIONS, VERBS, Verb, option, taken
 
 __all__ = ["PATH", "page", "write"]
 
@@ -25,9 +25,10 @@ Options end at TARGET; every later word is the command's, as with `docker exec`,
 word changed.
 """
 _TARGETS = {
-    "NAME": "the container of that name; else the one whose id begins so; else the Compose service; else the one whose "
-    "name begins so",
-    "PROJECT/SERVICE, SERVICE:N": "Compose's project and service; the N-th replica",
+    "NAME": "the container of that name; else the Compose service, of the project of the current directory before any "
+    "other, and of its replicas the lowest that runs; else the container whose id begins so; else the one whose name "
+    "begins so",
+    "PROJECT/SERVICE, SERVICE:N": "Compose's project and service; the N-th replica; so do `-p` PROJECT and `--index` N",
     "label:KEY[=VALUE]": "the one with that label",
     "pid:N": "the one in which that process of the host runs, with an engine or without",
     "@latest": "the running container that was created last; so it is with no TARGET",
@@ -53,6 +54,8 @@ _FILES = {
 _ENVIRONMENT = {
     "DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG": "where the engine is, as for `docker`",
     "DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH": "how a tcp:// engine is spoken to, as for `docker`",
+    "COMPOSE_PROJECT_NAME, COMPOSE_FILE, COMPOSE_PATH_SEPARATOR, PWD": "the Compose project whose services come first, "
+    "as for `docker compose`; SUDO_UID: whose files count besides one's own",
     "DOCKSHELL_BUSYBOX": "a static busybox, for containers that have no shell; else one is looked for",
     "NO_COLOR": "if set, nothing is coloured: https://no-color.org",
     "TERM": "the kind of terminal; it goes into the session, with COLORTERM, and for a login shell LANG and LC_*",
@@ -125,12 +128,13 @@ def _options(fields: Iterable[str], verb: str = "") -> Iterator[str]:
     wanted = set(fields)
     for each in OPTIONS:
         if each.field in wanted and (taken(each, verb) if verb else not each.only):
-            yield from (".TP", _spelled(each), _text(each.help))
+            names = [name for name in each.names if not verb or option(name, verb) is each]
+            yield from (".TP", _spelled(names, each.value), _text(each.help))
 
 
-def _spelled(option: Option) -> str:
-    names = ", ".join(map(_bold, option.names))
-    return f"{names} \\fI{_escaped(option.value)}\\fR" if option.value else names
+def _spelled(names: Iterable[str], value: str) -> str:
+    spelled = ", ".join(map(_bold, names))
+    return f"{spelled} \\fI{_escaped(value)}\\fR" if value else spelled
 
 
 def _items(items: Mapping[str, str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -77,10 +78,10 @@ def _merged(
 
 @pytest.fixture
 def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """dockshell(*words, input=None, env=None, engine=None, timeout=30): runs the real command to its end.
+    """dockshell(*words, input=None, env=None, engine=None, timeout=30, cwd=None): runs the real command to its end.
 
     input: bytes for its stdin, None for an empty one. env: added to `environment`; None as a value takes a variable
-    out. engine: the Peer that DOCKER_HOST names."""
+    out. engine: the Peer that DOCKER_HOST names. cwd: the directory to run it in, None for this process's."""
 
     def run(
         *words: str | bytes,
@@ -88,11 +89,13 @@ def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.Completed
         env: Mapping[str, str | None] | None = None,
         engine: Peer | None = None,
         timeout: float = 30,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         merged = _merged(environment, engine, env)
         return subprocess.run(
-            [*COMMAND, *words], input=input or b"", env=merged, capture_output=True, timeout=timeout, check=False
-        )
+            [*COMMAND, *words],
+            input=input or b"", env=merged, capture_output=True, timeout=timeout, check=False, cwd=cwd,
+        )  # fmt: skip
 
     return run
 

@@ -97,7 +97,7 @@ def test_every_line_of_code_is_understood(name: str) -> None:
 @pytest.mark.parametrize("name", (*PAGES, "ARCHITECTURE.md", "CHANGELOG.md"))
 def test_the_options_in_a_page_exist(name: str) -> None:
     """An option that a page names is one that the program has; but for what is code of other programs."""
-    known = {name for option in options.OPTIONS for name in option.names}
+    known = {name for option in options.OPTIONS for name in (*option.names, *option.also)}
     page = Page(name)
     prose = re.sub(r"^```.*?^```", "", page.text, flags=re.DOTALL | re.MULTILINE)
     code = re.findall(r"`([^`]+)`", prose) + page.commands

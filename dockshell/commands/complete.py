@@ -81,7 +81,7 @@ def candidates(words: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str
     if len(words) < 2:
         return
     typed, whole, last = Typed(words[:-1]), Typed([*words, *after]), words[-1]
-    view = View(whole.place, next((state for option, state in _NOT_RUNNING if option in whole.said), "running"))
+    view = View(whole, next((state for option, state in _NOT_RUNNING if option in whole.said), "running"))
     head, equals, _ = last.partition("=")
     named = options.option(head, typed.verb) if equals and last.startswith("--") and typed.in_options else None
     given: Iterable[tuple[str, str]] = ()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 from dockshell import config
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.config.file import SETTINGS
 from dockshell.config.held import EVERYWHERE
 from dockshell.errors import printable
 from dockshell.output import tables
 from dockshell.resolve import resolve
-from dockshell.target import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _EVERY = "every container"
 def run(arguments: Arguments) -> int:
     """Prints what holds: for TARGET; without one every setting at all, with the sections that change it. Raises
     UsageError for a file that makes no sense, and what resolve() does."""
-    container = resolve(parse(arguments.words[0]), place(arguments), voice(arguments)) if arguments.words else None
+    container = resolve(target(arguments), place(arguments), voice(arguments)) if arguments.words else None
     found = config.load()
     if found is None:
         voice(arguments).say(f"there is no {printable(config.path())}: what is built in holds")

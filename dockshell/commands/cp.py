@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from stat import S_ISDIR
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import aimed, place, voice
 from dockshell.copy.copying import Part, copy
 from dockshell.copy.entry import CopyError, How, Swallowed, failure
 from dockshell.copy.operands import Landing, check_source, expand, land, name_of
@@ -80,7 +80,7 @@ class Copy:
         if target is None:
             return self._here
         if target not in self._sides:
-            self._containers[target] = resolve(target, place(self._arguments), self._voice)
+            self._containers[target] = resolve(aimed(self._arguments, target), place(self._arguments), self._voice)
             self._sides[target] = inside(self._containers[target], _via(self._arguments), self._voice)
         return self._sides[target]
 

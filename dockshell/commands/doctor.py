@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.commands.ssh_config import program
 from dockshell.commands.waiting import told_of
 from dockshell.doctor import examine
 from dockshell.doctor.finding import is_bad
-from dockshell.target import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ __all__ = ["run"]
 
 def run(arguments: Arguments) -> int:
     """Prints what was found → 1 where anything is wrong or dangerous, else 0. Raises what examine() does."""
-    target = parse(arguments.words[0]) if arguments.words else None
+    meant = target(arguments) if arguments.words else None
     with told_of("still looking", voice(arguments)):
-        findings = examine(place(arguments), target, program())
+        findings = examine(place(arguments), meant, program())
         found = _as_json(findings) if arguments.on("json") else _for_people(findings)
     return int(any(map(is_bad, found)))
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 import os
 import sys
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.commands.waiting import told_of
 from dockshell.errors import UsageError, printable
 from dockshell.output import tables
 from dockshell.resolve import resolve, resolve_running
-from dockshell.target import LATEST, parse
 from dockshell.variables import formats
 from dockshell.variables.differing import differences
 from dockshell.variables.directory import write
@@ -48,10 +47,10 @@ def run(arguments: Arguments) -> int:
     chosen, directory = arguments.text("format"), arguments.text("output")
     _check(chosen, directory, len(wanted))
     told = voice(arguments)
-    target = parse(arguments.words[0]) if arguments.words else LATEST
+    meant = target(arguments)
     # What was configured, and what is in files, is there when nothing runs, too.
-    find = resolve_running if target.kind == "latest" or any(map(from_processes, wanted)) else resolve
-    container = find(target, place(arguments), told)
+    find = resolve_running if meant.kind == "latest" or any(map(from_processes, wanted)) else resolve
+    container = find(meant, place(arguments), told)
     with told_of(f"reading the environment of {printable(container.name)}", told):
         found = [variables(container, source) for source in wanted]
     said = _Said(told, secrets=bool(arguments.on("show")))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dockshell.commands.entry import command, enter
-from dockshell.target import parse, several
+from dockshell.commands.looking import target
+from dockshell.target import several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,4 +21,4 @@ def run(arguments: Arguments) -> int:
         from dockshell.commands import many
 
         return many.run(arguments)
-    return enter(arguments, parse(arguments.words[0]), command(arguments, arguments.words[1:]))
+    return enter(arguments, target(arguments), command(arguments, arguments.words[1:]))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.errors import UsageError, printable
 from dockshell.linux.signals import signal
 from dockshell.resolve import resolve_running
-from dockshell.target import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +28,13 @@ def run(arguments: Arguments) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that what is there by then is cleared away
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    target, *rest = arguments.words
+    rest = arguments.words[1:]
     for each in rest:
         if each.startswith("-"):
             raise UsageError(f"{printable(each)} comes too late: options stand before TARGET, as in `{_USAGE}`")
     forwards = [words.parse(each) for each in rest]
     told = voice(arguments)
-    container = resolve_running(parse(target), place(arguments), told)
+    container = resolve_running(target(arguments), place(arguments), told)
     forwarding = Forwarding(container, Wish(forwards, arguments.text("user"), arguments.text("via") or "auto"), told)
     try:
         print("\n".join(forwarding.lines), flush=True)

@@ -3,11 +3,10 @@ container."""
 
 from __future__ import annotations
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.engines.json import encode
 from dockshell.errors import printable
 from dockshell.resolve import resolve_running
-from dockshell.target import LATEST, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,5 +33,4 @@ def show(arguments: Arguments, container: Container, text: str, **facts: object)
 
 def found(arguments: Arguments) -> Container:
     """The running container that TARGET, or its absence, names. Raises what resolve_running() does, and UsageError."""
-    target = parse(arguments.words[0]) if arguments.words else LATEST
-    return resolve_running(target, place(arguments), voice(arguments))
+    return resolve_running(target(arguments), place(arguments), voice(arguments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dockshell.commands.entry import command, way
+from dockshell.commands.looking import aimed
 from dockshell.errors import UsageError, printable
 from dockshell.fleet import words
 
@@ -73,8 +74,11 @@ def run(arguments: Arguments) -> int:
 def _wanted(arguments: Arguments) -> tuple[Sequence[Target | words.Pattern | words.Marks], Sequence[str]]:
     """What to look for, and the words of CMD."""
     if arguments.everywhere():
+        if arguments.text("index"):
+            raise UsageError("--index picks one replica: leave it out, or name one TARGET")
         return (words.marks(arguments.texts("label"), arguments.texts("service")),), arguments.words
-    return words.parse(arguments.words[0]), arguments.words[1:]
+    wanted = words.parse(arguments.words[0])
+    return [each if isinstance(each, words.Pattern) else aimed(arguments, each) for each in wanted], arguments.words[1:]
 
 
 def _jobs(said: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from dockshell.bridge.steward import Setting, Steward
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import aimed, anywhere, voice
 from dockshell.errors import UsageError
 
 TYPE_CHECKING = False
@@ -24,18 +24,18 @@ def run(arguments: Arguments) -> int:
             "proxy speaks SSH on its input and output, for the ProxyCommand of ssh: `dockshell ssh-config --install`, "
             "then `ssh TARGET.dockshell`"
         )
-    target = _target(arguments.words).removesuffix(_SUFFIX)
     from dockshell.target import parse
 
-    parse(target)  # what can't be one is refused before anything is waited for
+    # What can't be one is refused before anything is waited for.
+    found = aimed(arguments, parse(_target(arguments.words).removesuffix(_SUFFIX)))
     # Before asyncssh is imported, which takes longer than all that the steward has to get ready.
-    steward = Steward.start(Setting(place(arguments), via(arguments), voice(arguments)))
+    steward = Steward.start(Setting(anywhere(arguments), via(arguments), voice(arguments)))
     from dockshell.bridge import hostkey, library
 
     library.load()
     from dockshell.bridge.server import Open, serve
 
-    serve(0, 1, Open(target), steward, hostkey.private())
+    serve(0, 1, Open(str(found)), steward, hostkey.private())
     return 0
 
 

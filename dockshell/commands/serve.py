@@ -7,7 +7,7 @@ import os
 import socket
 
 from dockshell.bridge.steward import Setting, Steward
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import anywhere, voice
 from dockshell.commands.proxy import via
 from dockshell.errors import UsageError, printable
 
@@ -32,7 +32,7 @@ def run(arguments: Arguments) -> int:
         )
     keys = os.path.abspath(keys or os.path.expanduser(_OWN_KEYS))
     told = voice(arguments)
-    steward = Steward.start(Setting(place(arguments), via(arguments), told))
+    steward = Steward.start(Setting(anywhere(arguments), via(arguments), told))
     from dockshell.bridge import authorized, hostkey, library
 
     for line in authorized.complaints(keys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import aimed, place, target, voice
 from dockshell.commands.waiting import told_of
 from dockshell.entering import Way
 from dockshell.errors import Refused, UsageError, printable
@@ -15,7 +15,7 @@ from dockshell.routes import Login
 from dockshell.services.finding import SUPERVISORS, Services, Stuck
 from dockshell.services.inside import VIA
 from dockshell.services.service import CONTAINER
-from dockshell.target import LATEST, parse
+from dockshell.target import LATEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def run(arguments: Arguments) -> int:
         )
     _check(arguments, action)
     told = voice(arguments)
-    target = parse(words[0]) if len(words) in (1, 3) else LATEST
-    container = resolve_running(target, place(arguments), told)
+    meant = target(arguments) if len(words) in (1, 3) else aimed(arguments, LATEST)
+    container = resolve_running(meant, place(arguments), told)
     inside = Services(container, Way(place(arguments), VIA, "exec", Login(voice=told), told))
     with told_of(f"looking at the services in {printable(container.name)}", told):
         found = inside.look()

@@ -6,14 +6,19 @@ import os
 
 from dockshell import config
 from dockshell.commands.entry import command, enter, way
-from dockshell.target import LATEST, parse
+from dockshell.commands.looking import place, target
+from dockshell.errors import EngineError, UsageError, printable
+from dockshell.options import nearly
+from dockshell.target import ID, LATEST, rank
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dockshell.model import Container
+    from dockshell.engines import Engine
+    from dockshell.model import Container, Target
     from dockshell.options import Arguments
+    from dockshell.resolve import Place
 
 __all__ = ["run"]
 
@@ -23,8 +28,34 @@ def run(arguments: Arguments) -> int:
     code."""
     if _picks(arguments):
         return _picked(arguments)
-    target = parse(arguments.words[0]) if arguments.words else LATEST
-    return enter(arguments, target, command(arguments, []))
+    meant = target(arguments)
+    if arguments.bare and arguments.words and (verb := nearly(arguments.words[0])):
+        _check_slip(arguments, meant, verb)
+    return enter(arguments, meant, command(arguments, []))
+
+
+def _check_slip(arguments: Arguments, meant: Target, verb: str) -> None:
+    """Raises UsageError for a word that is nearly a verb, unless a container or a service is called just so: none is
+    entered because its name or id begins like a slip."""
+    where, word = place(arguments), printable(arguments.words[0])
+    try:
+        for engine in where.engines(meant):
+            if _called_so(engine, meant, where):
+                return
+    except EngineError:
+        pass  # there is none at all, and whoever made a slip needs none
+    raise UsageError(
+        f"{word} is no verb, and no container is called just so: did you mean `dockshell {verb}`? "
+        f"`dockshell shell {word}` looks for a container whose name begins so"
+    )
+
+
+def _called_so(engine: Engine, meant: Target, where: Place) -> bool:
+    try:
+        found = engine.find(meant, where.project)
+    except EngineError:
+        return False
+    return bool(found) and rank(meant, found[0], where.project()) < ID
 
 
 def _picks(arguments: Arguments) -> bool:

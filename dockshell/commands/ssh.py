@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from dockshell.commands.looking import place, voice
+from dockshell.commands.looking import place, target, voice
 from dockshell.commands.waiting import told_of
 from dockshell.engines.aside import aside
 from dockshell.errors import DockshellError, UsageError, printable
@@ -14,7 +14,6 @@ from dockshell.ssh import listening
 from dockshell.ssh.exposure import from_elsewhere, insecure_key
 from dockshell.ssh.keys import fingerprint
 from dockshell.ssh.service import Facts, Service
-from dockshell.target import LATEST, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +37,7 @@ def run(arguments: Arguments) -> int:
     action = arguments.words[0]
     if action not in _ACTIONS:
         raise UsageError(f"ssh takes enable, disable or status, not {printable(action)!r}: `dockshell ssh status web`")
-    target = parse(arguments.words[1]) if arguments.words[1:] else LATEST
-    container = resolve_running(target, place(arguments), voice(arguments))
+    container = resolve_running(target(arguments, 1), place(arguments), voice(arguments))
     return _ACTIONS[action](_Sshd(container), voice(arguments))
 
 

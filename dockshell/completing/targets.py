@@ -4,37 +4,43 @@ from __future__ import annotations
 
 from dockshell.completing.offering import plain, safe
 from dockshell.model import Target
-from dockshell.target import ENGINES
+from dockshell.target import ENGINES, belongs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dockshell.completing.typed import Typed
     from dockshell.engines import Engine
     from dockshell.model import Container
-    from dockshell.resolve import Place
 
-__all__ = ["View", "labels", "names", "services", "several", "targets"]
+__all__ = ["View", "labels", "names", "projects", "services", "several", "targets"]
 
 _HEX = frozenset("0123456789abcdef")
 _COMPOSE = ("project", "service", "container-number")  # the labels that Compose gives: com.docker.compose.*
 
 
 class View:
-    """The containers that a line may mean. place: where it says to look; wanted: `running`, `paused` or `stopped`."""
+    """The containers that a line may mean. typed: the line; wanted: `running`, `paused` or `stopped`. of_project: it
+    names a Compose project, so that they are services."""
 
-    def __init__(self, place: Place, wanted: str) -> None:
-        self._place = place
+    def __init__(self, typed: Typed, wanted: str) -> None:
+        self.of_project = typed.of_project
+        self._typed = typed
+        self._place = typed.place
         self._wanted = wanted
 
-    def containers(self, engine: str = "") -> list[Container]:
+    def containers(self, engine: str = "", *, everywhere: bool = False) -> list[Container]:
         """Those of the first engine (of that kind) in which any is in that state, newest first: one request to each
-        engine asked."""
+        engine asked. everywhere: of whatever project."""
         from dockshell.errors import DockshellError
 
         for each in self._place.engines(Target("latest", engine=engine)):
             try:
-                if found := [row for row in _listed(each, self._wanted) if self._means(row)]:
+                found = [row for row in _listed(each, self._wanted) if self._means(row)]
+                if self.of_project and not everywhere:
+                    found = [row for row in found if belongs(row, self._place.project())]
+                if found:
                     return found
             except DockshellError:
                 continue
@@ -43,9 +49,8 @@ class View:
     def container(self, words: str) -> Container:
         """The one that a whole TARGET names. Raises DockshellError."""
         from dockshell.resolve import resolve
-        from dockshell.target import parse
 
-        return resolve(parse(words), self._place)
+        return resolve(self._typed.target(words), self._place)
 
     def _means(self, container: Container) -> bool:
         state, wanted = container.state, self._wanted
@@ -59,7 +64,7 @@ def targets(last: str, view: View) -> Iterator[tuple[str, str]]:
         return
     before = pin + pinned if pinned else ""
     what = what if pinned else last
-    if what:  # not before anything was typed: the containers' names are to stand alone then
+    if what and not view.of_project:  # not before anything was typed: the containers' names are to stand alone then
         yield f"{before}@latest", "the newest running container"
         yield f"{before}label:", "KEY or KEY=VALUE"
         yield f"{before}pid:", "a process of this host"
@@ -67,6 +72,10 @@ def targets(last: str, view: View) -> Iterator[tuple[str, str]]:
     if what.startswith(("@", "pid:")):
         return
     containers = view.containers(pin if pinned else "")
+    if view.of_project:
+        services = ((_composed(each)[1], f"service{plain(f' of {_composed(each)[0]}')}") for each in containers)
+        yield from ((before + word, what) for word, what in dict(services).items() if safe(word))
+        return
     found = dict(_spelled(containers) if what.startswith("label:") else _named(containers, what))
     if what and set(what) <= _HEX and not any(word.startswith(what) for word in found):
         found = {each.id if len(what) > len(each.short) else each.short: _description(each) for each in containers}
@@ -93,6 +102,12 @@ def services(view: View) -> Iterator[tuple[str, str]]:
         project, service, _ = _composed(each)
         if service:
             yield from ((word, "") for word in (service, f"{project}/{service}") if safe(word))
+
+
+def projects(view: View) -> Iterator[tuple[str, str]]:
+    """Compose's projects."""
+    names = dict.fromkeys(_composed(each)[0] for each in view.containers(everywhere=True))
+    yield from ((word, "") for word in names if safe(word))
 
 
 def labels(view: View) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,14 @@ import os
 
 from dockshell import options
 from dockshell.resolve import Place
+from dockshell.target import as_service, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from dockshell.model import Target
+    from dockshell.target import Project
 
 __all__ = ["Typed"]
 
@@ -37,7 +41,23 @@ class Typed:
     @property
     def place(self) -> Place:
         """Where it says to look."""
-        return Place(self.said.get("host", ""), self.said.get("context", ""))
+
+        def look() -> Project:
+            from dockshell.compose import here
+
+            return here(self.said.get("project", ""), self.said.get("file", ""))
+
+        return Place(self.said.get("host", ""), self.said.get("context", ""), look=look)
+
+    @property
+    def of_project(self) -> bool:
+        """Does it name a Compose project, so that TARGET can be nothing but one of its services?"""
+        return bool(self.said.get("project") or self.said.get("file"))
+
+    def target(self, words: str) -> Target:
+        """What the words name on this line. Raises UsageError."""
+        found, project, index = parse(words), self.said.get("project", ""), self.said.get("index", "")
+        return as_service(found, project, index, named=self.of_project) if self.of_project or index else found
 
     def _take(self, word: str) -> None:
         if self.awaits:

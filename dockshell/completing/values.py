@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kept_tools", "values"]
 
-_FILES = ("key", "env_file", "log", "authorized_keys", "record", "output", "startup")
+_FILES = ("file", "key", "env_file", "log", "authorized_keys", "record", "output", "startup")
 _FEW = {
     "env_from": (("config", "as configured"), ("init", "as process 1 was started")),
     "host": (("unix://", "a socket"), ("tcp://", "host:port"), ("ssh://", "user@host")),
@@ -59,6 +59,8 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
         yield from _filters(start.partition("=")[0] if "=" in start else "", view)
     elif field == "label":
         yield from targets.labels(view)
+    elif field == "project":
+        yield from targets.projects(view)
     elif field == "service":
         yield from targets.services(view)
     elif not option.value:

@@ -120,7 +120,7 @@ class Answering(Place):
     """Where to look, but for the engines that didn't answer, which nobody waits for again."""
 
     def __init__(self, place: Place, met: list[Met]) -> None:
-        super().__init__(place.host, place.context)
+        super().__init__(place.host, place.context, look=place.project)
         self._silent = [each.place.address for each in met if each.engine is None]
 
     def engines(self, target: Target) -> Iterator[Engine]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dockshell.target import elsewhere
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Protocol
 
     from dockshell.model import Container, Size, Target
+    from dockshell.target import Project
 else:
     Protocol = object
 
@@ -52,9 +55,9 @@ class Engine(Protocol):
     def refuses(self) -> str | None:
         """Why it can't be used here, with the remedy; None if it can."""
 
-    def find(self, target: Target) -> list[Container]:
+    def find(self, target: Target, project: Callable[[], Project] = elsewhere) -> list[Container]:
         """The containers that fit, all of the best rank at which any fits (target.py lists the ranks); empty if none
-        does.
+        does. project: whose services come first; asked where that matters.
 
         Raises EngineError where the engine doesn't answer as it should.
         """

@@ -9,11 +9,12 @@ from dockshell.model import Container, Port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from dockshell.engines import Api, Files
     from dockshell.model import Target
+    from dockshell.target import Project
 
 __all__ = ["SIDECAR", "DockerEngine", "from_inspect", "from_listing", "is_ours"]
 
@@ -43,7 +44,7 @@ class DockerEngine:
             return str(error)
         return None
 
-    def find(self, target: Target) -> list[Container]:
+    def find(self, target: Target, project: Callable[[], Project] = targets.elsewhere) -> list[Container]:
         if target.kind == "latest":
             running = {"status": ["running"]}
             newest = self._listed(self.api.containers(limit=1, filters=running))
@@ -54,12 +55,12 @@ class DockerEngine:
             found = self._look_up(inside) if inside else None
             return [found] if found else []
         if target.kind == "name" and not target.replica and "/" not in target.value:
-            # An exact name or the beginning of an id: the engine's own index answers that however many containers there
-            # are.
+            # The engine's own index answers that in one request, however many containers there are. What it knows by
+            # the beginning of an id is not taken from there: a service goes before that.
             found = self._look_up(target.value)
-            if found and (found.name == target.value or found.id.startswith(target.value)):
+            if found and target.value in (found.name, found.id):
                 return [found]
-        fitting = targets.fits(target, self.all())
+        fitting = targets.fits(target, self.all(), project())
         return [self._inspect(each.id) for each in fitting] if len(fitting) == 1 else fitting
 
     def all(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:

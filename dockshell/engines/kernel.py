@@ -19,10 +19,11 @@ from dockshell.model import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dockshell.engines import Files
     from dockshell.model import Target
+    from dockshell.target import Project
 
 __all__ = ["KernelEngine"]
 
@@ -49,14 +50,14 @@ class KernelEngine:
             return "no /proc with namespaces is mounted here: mount one, or name a container of an engine"
         return None
 
-    def find(self, target: Target) -> list[Container]:
+    def find(self, target: Target, project: Callable[[], Project] = targets.elsewhere) -> list[Container]:
         if reason := self.refuses():
             raise EngineError(reason)
         if target.kind == "pid":
             return self._with(int(target.value))
         if target.kind == "latest":
             return self.all()[:1]
-        return targets.fits(target, self.all())
+        return targets.fits(target, self.all(), project())
 
     def all(self, filters: Mapping[str, list[str]] | None = None) -> list[Container]:
         if filters:

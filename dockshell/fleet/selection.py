@@ -3,10 +3,11 @@ a slip, and a command in half of those that were meant is seldom what was meant.
 
 from __future__ import annotations
 
-from dockshell.errors import EngineError, NotFound, printable
+from dockshell.errors import Ambiguous, EngineError, NotFound, printable
 from dockshell.fleet.words import Marks, Pattern
 from dockshell.model import Target
 from dockshell.resolve import resolve
+from dockshell.target import belongs, nearest, project_of, serves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from dockshell.model import Container
     from dockshell.resolve import Place
+    from dockshell.target import Project
     from dockshell.voice import Voice
 
 __all__ = ["select"]
@@ -22,8 +24,8 @@ _ALIVE = ("running", "paused", "restarting")  # what `dockshell ls` shows: one t
 
 
 def select(wanted: Iterable[Target | Pattern | Marks], place: Place, voice: Voice) -> list[Container]:
-    """The containers that any of these means: in the order of what is wanted, those of one pattern by name. voice tells
-    of each engine that can't be asked.
+    """The containers that any of these means: in the order of what is wanted, those of one pattern by name; of the
+    place's project alone where only that is meant. voice tells of each engine that can't be asked.
 
     Raises NotFound, Ambiguous, EngineError.
     """
@@ -34,11 +36,31 @@ def select(wanted: Iterable[Target | Pattern | Marks], place: Place, voice: Voic
             meant = [resolve(each, place, voice)]
         else:
             meant = sorted(filter(each.fits, listings.of(each.engine)), key=lambda container: _natural(container.name))
+            if isinstance(each, Marks):
+                meant = _served(each, meant, place.project())
+            if place.project().only:
+                meant = [container for container in meant if belongs(container, place.project())]
         if not meant:
             raise NotFound(f"no running container fits {printable(str(each))}: `dockshell ls` shows what runs")
         for container in meant:
             found.setdefault(container.id, container)
     return list(found.values())
+
+
+def _served(marks: Marks, found: Sequence[Container], project: Project) -> list[Container]:
+    """Those of them that are of the services which are meant: a service without a project is that of the project here,
+    else of the only one that has it. Raises Ambiguous."""
+    kept: set[str] = set()
+    for words in marks.services:
+        named, _, service = words.rpartition("/")
+        its = [each for each in found if serves(each, named, service)]
+        its = its if named else list(nearest(its, project))
+        projects = sorted({project_of(each) for each in its})
+        if len(projects) > 1:
+            known = " and ".join(f"--service {printable(each)}/{service}" for each in projects)
+            raise Ambiguous(f"{service} is a service of more than one project: say which, as in {known}")
+        kept.update(each.id for each in its)
+    return [each for each in found if not marks.services or each.id in kept]
 
 
 class _Listings:

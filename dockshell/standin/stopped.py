@@ -8,7 +8,7 @@ import time
 from dockshell.entering import run, suited
 from dockshell.errors import EngineError, NotFound, printable
 from dockshell.model import Target, replace
-from dockshell.resolve import resolve_stopped
+from dockshell.resolve import resolve
 from dockshell.standin.deputy import Deputy
 from dockshell.standin.stagehand import KEEP, MAKE, Stagehand
 
@@ -27,7 +27,7 @@ _LOOP = 300.0  # seconds within which a container that the engine restarts is th
 def enter_stopped(target: Target, command: Command, way: Way, keep: bool) -> int:
     """Runs the command in a stand-in for the container that the target names → its exit code. keep: what it changed is
     made an image in the end. Raises DockshellError."""
-    container = resolve_stopped(target, way.place, way.voice)
+    container = resolve(target, way.place, way.voice, stopped=True)
     name, api = printable(container.name), container.engine.api
     if api is None:
         raise EngineError(f"{name} is known to no engine, and without one there are no files of what doesn't run")

@@ -130,6 +130,59 @@ def test_options_may_stand_before_the_verb(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "verb", "words", "said"),
+    [
+        ("-p web", "shell", "web", {"pick": True}),
+        ("-p -u app web", "shell", "web", {"pick": True, "user": "app"}),
+        ("-p shop web", "shell", "web", {"project": "shop"}),
+        ("shell -p shop -u app web", "shell", "web", {"project": "shop", "user": "app"}),
+        ("-p shop exec web ls", "exec", "web ls", {"project": "shop"}),
+        ("-p shop -f a.yaml exec -p b web ls", "exec", "web ls", {"project": "b", "file": ["a.yaml"]}),
+        ("exec --project-name shop web ls -p", "exec", "web ls -p", {"project": "shop"}),
+        ("-f status=running ls", "ls", "", {"filter": ["status=running"]}),
+        ("cp -p shop web:/a b", "cp", "web:/a b", {"project": "shop"}),
+    ],
+)
+def test_p_picks_or_names_a_project(line: str, verb: str, words: str, said: dict[str, object]) -> None:
+    """-p is Compose's, before the verb too; for a shell it picks, unless more than one word follows. -f is the
+    verb's."""
+    arguments = parse(line.split())
+    assert (arguments.verb, arguments.words, arguments.said) == (verb, words.split(), said)
+
+
+@pytest.mark.parametrize(
+    ("verb", "slips"),
+    [
+        ("exec", "exce exc execc xec eexc exac"),
+        ("shell", "sh bash shel shelll enter attach"),
+        ("ls", "sl lss ps"),
+        ("cp", "pc cpp"),
+        ("services", "service servcies"),
+        ("ssh-config", "ssh-confg"),
+        ("help", "hlep hel"),
+        ("", "web api db app pip id logs server images demos exec1 ev dp s redis postgres worker proxy-1 żółw \x1b"),
+    ],
+)
+def test_what_is_nearly_a_verb(verb: str, slips: str) -> None:
+    """One letter is wrong, or it is what other programs call it; the usual names of containers are none."""
+    assert {slip: options.nearly(slip) for slip in slips.split()} == dict.fromkeys(slips.split(), verb)
+
+
+@pytest.mark.parametrize("line", ["exce web ls", "exce web", "shel -u app"])
+def test_a_slip_before_other_words_is_wrong_usage(line: str) -> None:
+    """The verb that was meant is named."""
+    with pytest.raises(UsageError, match=r"did you mean `dockshell (exec|shell) "):
+        parse(line.split())
+
+
+@given(st.text(max_size=12))
+def test_no_verb_is_a_slip(word: str) -> None:
+    """Whatever the word, what it is a slip of is a verb, and not the word itself."""
+    assert options.nearly(word) in ("", *(verb for verb in VERBS if verb != word))
+    assert not any(map(options.nearly, VERBS))
+
+
+@pytest.mark.parametrize(
     "line", ["", "web", "-u app web", "shell web", "-v shell -u app web", "-- exec", "shell -- ls"]
 )
 def test_without_a_verb_it_is_a_shell(line: str) -> None:
@@ -194,7 +247,8 @@ def test_help_has_a_row_for_each_option(verb: str) -> None:
     shown = _rows(verb)
     spelled = [re.findall(r"(?<!\S)--?[A-Za-z][a-z-]*", row) for row in shown]
     taken = [each for each in OPTIONS if options.taken(each, verb)]
-    assert spelled == [list(each.names) for each in taken if not each.hidden]
+    own = [[name for name in each.names if options.option(name, verb) is each] for each in taken if not each.hidden]
+    assert spelled == own
     assert {name for names in spelled for name in names} <= {name for each in taken for name in each.names}
     for text in shown.values():
         assert not re.search(r"; -|: those in it", text), text

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning
 from dockshell.model import Container, Target
-from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running, resolve_stopped
-from dockshell.target import LATEST, fits, parse
+from dockshell.resolve import Place, newer_but_not_running, resolve, resolve_running
+from dockshell.target import LATEST, Project, elsewhere, fits, parse
 from dockshell.voice import Voice
 from tests.impostor import Impostor, listed
 
@@ -30,13 +30,13 @@ class _Engine:
         owner: Any = self
         self.containers = [Container(engine=owner, **{"id": each["name"] * 20, **each}) for each in containers]
 
-    def find(self, target: Target) -> list[Container]:
+    def find(self, target: Target, project: Callable[[], Project] = elsewhere) -> list[Container]:
         self.asked += 1
         if self.failure:
             raise EngineError(self.failure)
         if target.kind == "latest":
             return [each for each in self.containers if each.state == "running"][:1]
-        return [each for each in self.containers if each.id == target.value] or fits(target, self.containers)
+        return fits(target, self.containers, project())
 
     def all(self) -> list[Container]:
         return self.containers
@@ -54,8 +54,8 @@ class _Heard(Voice):
 
 
 class _Engines(Place):
-    def __init__(self, *engines: _Engine) -> None:
-        super().__init__()
+    def __init__(self, *engines: _Engine, look: Callable[[], Project] = elsewhere) -> None:
+        super().__init__(look=look)
         self.known = engines
 
     def engines(self, target: Target) -> Iterator[Any]:
@@ -172,7 +172,7 @@ def test_with_stopped_it_is_the_other_way_round() -> None:
     ended = _Engine(*_named("web", "webs", "api", created=60.0), *_named("web-old", state="dead"), new, old, unborn)
 
     def found(words: str, *engines: _Engine) -> str:
-        return resolve_stopped(parse(words), _Engines(*engines)).name
+        return resolve(parse(words), _Engines(*engines), stopped=True).name
 
     assert found("web", both) == "shop-web-1"
     assert found("web:2", both) == "shop-web-2"
@@ -215,6 +215,49 @@ def test_engines_are_asked_in_turn() -> None:
     assert (first.asked, second.asked, third.asked) == (1, 1, 0)
 
 
+def test_the_best_rank_of_all_engines_decides() -> None:
+    """That another engine is asked first is no reason to take what fits less; of one rank, both are named. What has the
+    name exactly ends the search."""
+    beginning, id = _Engine(*_named("cafeteria", id="9" * 64)), _Engine({"name": "x", "id": "cafe" * 16})
+    service, named = _Engine(*_service("shop/cafe", 1), name="podman"), _Engine(*_named("cafe"))
+    assert _found("cafe", beginning, id) == "x"
+    assert _found("cafe", id, beginning) == "x"
+    assert _found("cafe", id, service, beginning) == "shop-cafe-1"
+    assert _found("cafe", service, id, named) == "cafe"
+    with pytest.raises(Ambiguous, match="podman:// or docker:// in front"):
+        _found("cafe", service, _Engine(*_service("blog/cafe", 1)))
+
+
+def test_two_sockets_of_one_engine_are_no_doubt() -> None:
+    """Podman's service often listens at Docker's place, too: what both list is one container."""
+    assert _found("cart", *(_Engine(*_service("shop/cart", 1)) for _ in range(2))) == "shop-cart-1"
+
+
+def test_the_project_here_goes_before_another_engines() -> None:
+    """By its service, in whatever engine it is; the project is looked for once."""
+    looked = []
+
+    def look() -> Project:
+        looked.append(1)
+        return Project(name="shop")
+
+    both = _Engine(*_service("blog/cart", 1), *_named("web")), _Engine(*_service("shop/cart", 1), name="podman")
+    assert resolve(parse("cart"), _Engines(*both, look=look)).name == "shop-cart-1"
+    assert looked == [1]
+
+
+def test_of_a_named_project_nothing_else_is_taken() -> None:
+    """With -p or -f a TARGET is a service; where the project has none such, its services are named."""
+    engine = _Engine(*_named("cart", "cart-1"), *_service("blog/cart", 1), *_service("shop/page", 1))
+
+    def look() -> Project:
+        return Project(name="shop", only=True)
+
+    with pytest.raises(NotFound, match=r"no container is of the service cart .*: its services are page"):
+        resolve(Target("service", "cart"), _Engines(engine, look=look))
+    assert resolve(Target("service", "page"), _Engines(engine, look=look)).name == "shop-page-1"
+
+
 def test_a_pinned_engine_is_the_only_one_asked() -> None:
     """`podman://web` is never looked for in Docker."""
     docker, podman = _Engine(*_named("web")), _Engine(*_named("web"), name="podman")
@@ -227,7 +270,7 @@ def test_an_engine_that_fails_does_not_hide_the_others() -> None:
     voice = _Heard(loud=True)
     broken, good = _Engine(failure="broken: mend it"), _Engine(*_named("web"))
     assert resolve(parse("web"), _Engines(broken, good), voice).name == "web"
-    assert voice.lines == ["broken: mend it"]
+    assert voice.lines[:1] == ["broken: mend it"]
     with pytest.raises(EngineError, match="broken: mend it"):
         resolve(parse("web"), _Engines(broken))
 
