@@ -660,16 +660,20 @@ def test_bad_words(docker: Peer, dockshell: Run, words: tuple[str, ...], code: i
     assert said in done.stderr.decode()
 
 
-def test_the_browser_is_opened(docker: Peer, forward: Callable[..., Forwarded], tmp_path: Path) -> None:
-    """--open: at the first port, by the one that BROWSER names; as root for somebody else, or with none, the URL is
-    said."""
+def test_the_browser_is_opened(
+    docker: Peer, forward: Callable[..., Forwarded], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """--open: at the first port, by the one that BROWSER names, which has the caller's limit of open files and not our
+    own; as root for somebody else, or with none, the URL is said."""
     name, seen = _locked(docker, "static"), tmp_path / "seen"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" >>{seen}\n')
+    browser.write_text(f'#!/bin/sh\necho "$1 $(ulimit -Sn)" >>{seen}\n')
     browser.chmod(0o755)
-    running = forward(docker, name, f"{tmp_path}/s:8080", ":8080", options=["--open"], env={"BROWSER": str(browser)})
-    until(seen.exists, 10)
-    assert until(seen.read_text, 5) == f"http://{running.places[1]}/\n"
+    few = Person(["prlimit", "--nofile=200:", *COMMAND], environment, "")
+    spots = (f"{tmp_path}/s:8080", ":8080")
+    running = forward(docker, name, *spots, options=["--open"], env={"BROWSER": str(browser)}, caller=few)
+    until(seen.exists, 30)
+    assert until(seen.read_text, 30) == f"http://{running.places[1]}/ 200\n"
     assert running.end() == ""
     seen.unlink()
     for env in ({}, {"BROWSER": str(browser), "SUDO_UID": "1000"}):

@@ -16,14 +16,16 @@ from dockshell.bridge.channel import Channel
 from dockshell.bridge.errand import Errand
 from dockshell.engines.json import decode, encode
 from dockshell.errors import printable
+from dockshell.linux import open_files
 from dockshell.linux.descriptors import widened
 from dockshell.model import noun, replace
 
-__all__ = ["Allowed", "Conversation", "Host"]
+__all__ = ["SPARE", "Allowed", "Conversation", "Host"]
 
 _CHUNK = 1 << 18
 _LONGEST_LINE = 128 << 10  # what execve(2) takes as one argument: MAX_ARG_STRLEN
 _MOST = 0xFFFF
+SPARE = 16  # descriptors that are kept free for all else that the process does
 # RFC 4254, 6.10, without SIG.
 _SIGNALS = {
     "ABRT": 6, "ALRM": 14, "FPE": 8, "HUP": 1, "ILL": 4, "INT": 2, "KILL": 9, "PIPE": 13, "QUIT": 3, "SEGV": 11,
@@ -61,6 +63,9 @@ class Host:
 
     def ended(self, conversation: Conversation, code: int | None) -> None:
         """Its channel is closed; None where the command didn't come to an end."""
+
+    def exhausted(self, kind: str, why: str) -> None:
+        """One was refused, for something has run out here."""
 
 
 class Conversation(asyncssh.SSHServerSession[bytes]):
@@ -125,19 +130,18 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         env = (*self._errand.env, *channel.variables.items())
         if self._host.agent_path:
             env = (*env, ("SSH_AUTH_SOCK", self._host.agent_path.decode("utf-8", "surrogateescape")))
-        given, theirs, self._input = [], *os.pipe()
-        given.append(theirs)
-        for kind in (None, asyncssh.EXTENDED_DATA_STDERR):
-            ours, theirs = os.pipe()
-            given.append(theirs)
-            self._outputs[ours] = kind
-        for descriptor in (self._input, *self._outputs):
-            os.set_blocking(descriptor, False)
-        widened(self._input)
+        given: list[int] = []
         try:
+            open_files.need(SPARE)
+            self._input = self._piped(given, theirs=0)
+            for kind in (None, asyncssh.EXTENDED_DATA_STDERR):
+                self._outputs[self._piped(given, theirs=1)] = kind
+            widened(self._input)
             self._control = self._host.send(replace(self._errand, env=env), given)
-        except OSError:
-            self._say("the session could not be started: connect anew")
+        except OSError as error:
+            if short := open_files.shortage(error):
+                self._host.exhausted(self._kind, short)
+            self._say(short or "the session could not be started: connect anew")
             self._finish(125, 0)
             return
         finally:
@@ -146,6 +150,13 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         self._host.began(self, self._kind)
         self._loop.add_reader(self._control.fileno(), self._hear)
         self._listen()
+
+    def _piped(self, given: list[int], theirs: int) -> int:
+        """A new pipe → our end of it; the other, which pipe() has at that place, is to be given away."""
+        ends = os.pipe()
+        given.append(ends[theirs])
+        os.set_blocking(ends[1 - theirs], False)
+        return ends[1 - theirs]
 
     def _listen(self) -> None:
         """Reads on, or not while what was read already has nowhere to go."""
@@ -180,6 +191,8 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         word = decode(told) if told else {"code": 137}
         if "error" in word:
             self._say(str(word["error"]))
+            if word.get("exhausted"):
+                self._host.exhausted(self._kind, str(word["error"]))
         self._finish(int(word["code"]), int(word.get("signal", 0)))
 
     def _finish(self, code: int, signal: int) -> None:

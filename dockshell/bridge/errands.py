@@ -10,7 +10,7 @@ import os
 from dockshell.engines.json import decode, encode
 from dockshell.entering import Way, run
 from dockshell.errors import DockshellError, NoRoute, printable
-from dockshell.linux import passing
+from dockshell.linux import open_files, passing
 from dockshell.model import Command, Size
 from dockshell.resolve import resolve_running
 from dockshell.routes import Login
@@ -56,9 +56,12 @@ def carry_out(errand: Errand, control: socket, given: list[int], setting: Settin
         os._exit(0)
     except _Gone:
         os._exit(0)
-    except (DockshellError, OSError) as error:
-        _tell(control, {"error": str(error), "code": getattr(error, "exit_code", 125)})
-        os._exit(125)
+    except DockshellError as error:
+        _tell(control, {"error": str(error), "code": error.exit_code})
+    except OSError as error:
+        short = open_files.shortage(error)
+        _tell(control, {"error": short or str(error), "code": 125, "exhausted": bool(short)})
+    os._exit(125)
 
 
 def _command(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:

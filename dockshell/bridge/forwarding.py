@@ -12,15 +12,20 @@ from typing import Any
 import asyncssh
 from asyncssh.forward import SSHLocalPathForwarder, SSHLocalPortForwarder
 
+from dockshell.bridge.conversation import SPARE
 from dockshell.bridge.errand import Errand
-from dockshell.engines.json import decode
+from dockshell.engines.json import decode, encode
 from dockshell.errors import DockshellError, printable
-from dockshell.linux import passing
+from dockshell.linux import open_files, passing
 
-__all__ = ["Flow", "Listener", "ask", "connect"]
+__all__ = ["Exhausted", "Flow", "Listener", "ask", "connect"]
 
 _PATIENCE = 30.0  # seconds for an errand to bring a socket
 _REFUSED = asyncssh.OPEN_CONNECT_FAILED
+
+
+class Exhausted(DockshellError):
+    """Something has run out here, descriptors or processes."""
 
 
 class Flow(asyncssh.SSHForwarder):
@@ -67,8 +72,11 @@ async def ask(
     DockshellError with its reason. Closes what was given."""
     loop = asyncio.get_running_loop()
     try:
+        open_files.need(SPARE)
         control = send(errand, given)
-    except OSError:
+    except OSError as error:
+        if short := open_files.shortage(error):
+            raise Exhausted(short) from None
         raise DockshellError("what enters containers for this connection is gone: connect anew") from None
     finally:
         for descriptor in given:
@@ -80,8 +88,9 @@ async def ask(
             found = passing.receive(control)
         except BlockingIOError:
             return
-        except OSError:
-            found = b"", []
+        except OSError as error:
+            short = open_files.shortage(error)
+            found = encode({"error": short, "exhausted": True}) if short else b"", []
         loop.remove_reader(control.fileno())
         if not told.done():
             told.set_result(found)
@@ -98,17 +107,23 @@ async def ask(
     word = decode(content) if content else {"error": "it ended before it began"}
     if "error" in word:
         control.close()
-        raise DockshellError(str(word["error"]))
+        raise (Exhausted if word.get("exhausted") else DockshellError)(str(word["error"]))
     return control, word, descriptors[0] if descriptors else -1
 
 
 async def connect(
     send: Callable[[Errand, list[int]], Any], errand: Errand, ended: Callable[[Flow], None]
 ) -> tuple[Flow, asyncssh.SSHForwarder]:
-    """A connection inside → its own end, and the end for the channel. Raises ChannelOpenError."""
-    ours, theirs = socket.socketpair()
+    """A connection inside → its own end, and the end for the channel. Raises ChannelOpenError, Exhausted."""
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise Exhausted(open_files.shortage(error) or str(error)) from None
     try:
         control, word, descriptor = await ask(send, errand, [theirs.detach()])
+    except Exhausted:
+        ours.close()
+        raise
     except DockshellError as error:
         ours.close()
         raise asyncssh.ChannelOpenError(_REFUSED, printable(str(error))) from None

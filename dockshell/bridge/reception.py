@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from errno import EMFILE
 from typing import Any, NoReturn
 
 from dockshell.bridge import authorized
@@ -22,6 +23,7 @@ from dockshell.bridge.journal import Journal
 from dockshell.bridge.server import serve
 from dockshell.bridge.steward import Steward
 from dockshell.errors import DockshellError
+from dockshell.linux import open_files
 from dockshell.model import noun
 from dockshell.ssh.keys import fingerprint
 
@@ -31,6 +33,11 @@ _BACKLOG = 128
 _FORGET = 10_000  # addresses that are remembered at once
 _FAILURE = 10.0  # a failed login counts as so many connections
 _LET_GO = 2.0  # seconds for the servers to end when we are told to
+_EACH, _ELSE = 2, 32  # descriptors: of a connection, and of all else that is held open
+_PAUSE = 0.5  # seconds without new connections, where one could not even be taken
+# Lines before any of SSH's own: RFC 4253, 4.2.
+_BUSY = b"dockshell: too many connections, try again later\r\n"
+_BROKEN = b"dockshell: the server is broken, ask whoever runs it to start it again\r\n"
 
 
 @noun(frozen=True)
@@ -59,6 +66,8 @@ class Reception:
         self._guests: dict[int, _Guest] = {}
         self._allowances: dict[str, tuple[float, float]] = {}
         self._count = 0
+        self._files = 0  # how many may be open
+        self._paused_until = 0.0
 
     def limited(self, limits: Limits) -> Reception:
         """With these limits."""
@@ -67,6 +76,7 @@ class Reception:
 
     def run(self) -> None:
         """Serves until TERM or INT; then ends all connections."""
+        self._files = open_files.raise_limit()
         awake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         stopped: list[int] = []
@@ -74,12 +84,14 @@ class Reception:
             signal.signal(number, lambda number, frame: stopped.append(number))
         while not stopped:
             poller = select.poll()
-            for descriptor in (awake, *(each.fileno() for each in self._listeners)):
+            paused = self._paused_until - time.monotonic()
+            listening = [each.fileno() for each in self._listeners] if paused <= 0 else []
+            for descriptor in (awake, *listening):
                 poller.register(descriptor, select.POLLIN)
             for guest in self._guests.values():
                 for descriptor in guest.descriptors:
                     poller.register(descriptor, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poller.poll()}
+            ready = {descriptor for descriptor, _ in poller.poll(int(paused * 1000) + 1 if paused > 0 else None)}
             for guest in list(self._guests.values()):
                 self._look_after(guest, ready)
             for listener in self._listeners:
@@ -105,43 +117,50 @@ class Reception:
     def _receive(self, listener: socket.socket) -> None:
         try:
             connection, peer = listener.accept()
-        except OSError:
-            return  # it hung up already, or we have no descriptor left
+        except OSError as error:
+            if error.errno in open_files.EXHAUSTED:
+                self._paused_until = time.monotonic() + _PAUSE  # it is still there, and would wake us at once
+                self._journal.tell("refusal", why=open_files.shortage(error) or error.strerror)
+            return  # else it hung up already
         address = str(peer[0])
         self._count += 1
         journal = self._journal.about(connection=self._count, peer=f"{address}:{peer[1]}")
         knocking = sum(not guest.inside for guest in self._guests.values())
         full = len(self._guests) >= self._limits.connections or knocking >= self._limits.knocking
-        if full or not self._spend(address, 1.0):
-            why = "too many connections" if full else "too many connections from this address"
-            journal.tell("refusal", why=why)
-            with contextlib.suppress(OSError):
-                connection.setblocking(False)
-                connection.send(b"dockshell: too many connections, try again later\r\n")  # RFC 4253, 4.2
-            connection.close()
-            return
-        self._fork(connection, peer, journal)
+        with connection:
+            if full or not self._spend(address, 1.0):
+                _turn_away(connection, journal, f"too many connections{'' if full else ' from this address'}")
+                return
+            try:
+                if _ELSE + _EACH * (len(self._guests) + 1) > self._files:
+                    raise OSError(EMFILE, os.strerror(EMFILE))
+                self._fork(connection, peer, journal)
+            except OSError as error:
+                short = open_files.shortage(error)
+                why = short or f"what enters containers is gone: {error.strerror}"
+                _turn_away(connection, journal, why, busy=bool(short))
 
     def _fork(self, connection: socket.socket, peer: tuple[Any, ...], journal: Journal) -> None:
-        word, theirs = os.pipe2(os.O_CLOEXEC)
-        try:
+        """Raises OSError."""
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            word, their_word = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, their_word)
+            ours.callback(os.close, word)
             handle = self._steward.another()
-        except OSError:
-            journal.tell("refusal", why="what enters containers is gone")
-            os.close(word)
-            os.close(theirs)
-            connection.close()
-            return
-        pid = os.fork()
-        if pid == 0:
+            theirs.callback(handle.close)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    self._serve(connection, peer, handle, their_word, journal)
+                finally:
+                    os._exit(1)
             try:
-                self._serve(connection, peer, handle, theirs, journal)
-            finally:
-                os._exit(1)
-        os.close(theirs)
-        handle.close()
-        connection.close()
-        self._guests[pid] = _Guest(pid, word, str(peer[0]), journal)
+                self._guests[pid] = _Guest(pid, word, str(peer[0]), journal)
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+            ours.pop_all()
 
     def _serve(
         self, connection: socket.socket, peer: tuple[Any, ...], handle: Steward, word: int, journal: Journal
@@ -261,6 +280,17 @@ class _Keys:
 
     def ended(self, kind: str, code: int | None) -> None:
         self._journal.tell("end", kind=kind, code=code)
+
+    def exhausted(self, kind: str, why: str) -> None:
+        self._journal.tell("refusal", kind=kind, why=why)
+
+
+def _turn_away(connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
+    """busy: it will do later."""
+    journal.tell("refusal", why=why)
+    with contextlib.suppress(OSError):
+        connection.setblocking(False)
+        connection.send(_BUSY if busy else _BROKEN)
 
 
 def _write(descriptor: int, told: bytes) -> None:

@@ -7,18 +7,20 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import asyncssh
 
 import dockshell
 from dockshell.bridge.channel import WINDOW, Channel, open_agent
-from dockshell.bridge.conversation import Allowed, Conversation, Host
+from dockshell.bridge.conversation import SPARE, Allowed, Conversation, Host
 from dockshell.bridge.errand import Errand
-from dockshell.bridge.forwarding import Flow, Listener, ask, connect
+from dockshell.bridge.forwarding import Exhausted, Flow, Listener, ask, connect
 from dockshell.bridge.steward import Steward
 from dockshell.bridge.wire import Wire
 from dockshell.errors import DockshellError, printable
+from dockshell.linux import open_files
 
 __all__ = ["OWN_USER", "Gate", "Open", "serve"]
 
@@ -59,6 +61,9 @@ class Gate(Protocol):
     def ended(self, kind: str, code: int | None) -> None:
         """… and ended; None where its command didn't come to an end, or none ran."""
 
+    def exhausted(self, kind: str, why: str) -> None:
+        """One could not begin, for something has run out here: the sentence that the client is told."""
+
 
 class Open:
     """The `Gate` for whoever started this process: who may do that may enter the container too."""
@@ -84,6 +89,9 @@ class Open:
     def ended(self, kind: str, code: int | None) -> None:
         pass
 
+    def exhausted(self, kind: str, why: str) -> None:
+        pass  # the client sees it
+
 
 def serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...] = ()) -> None:
     """Serves the one SSH connection over these descriptors (pipes, or twice the same socket), to its end. host_key: the
@@ -91,11 +99,30 @@ def serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, p
     DockshellError where the other side speaks no SSH."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)  # typed at the terminal of the client, whose business it is
-    asyncio.run(_serve(source, sink, gate, steward, host_key, peer))
+    open_files.raise_limit()
+    "".encode("unicode_escape")  # what printable() needs is loaded while a file can be opened for it
+    # Not asyncio.run(), which starts a thread to end its executor. What is left in the loop ends with the process.
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(_InPlace())
+    loop.run_until_complete(_serve(source, sink, gate, steward, host_key, peer))
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Does at once what is asked of it. asyncssh makes a connection's options in a thread, and there may be none left
+    where processes are bounded: setrlimit(2), RLIMIT_NPROC."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...]) -> None:
     door = _Door(gate, steward)
+    asyncio.get_running_loop().set_exception_handler(door.erred)
     try:
         wire = Wire(source, sink, door.jam, peer)
         connection = await asyncssh.connect_reverse(
@@ -182,6 +209,18 @@ class _Door(asyncssh.SSHServer, Host):
             why = f"none of {self._tries} keys gets in" if self._tries else "it hung up" if hung_up else str(error)
             self._gate.refused(printable(self._name), printable(why))
 
+    def erred(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody waits for. Where a listener has no descriptor left for a connection, asyncio tries again
+        after a second, and whoever connects waits."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and (short := open_files.shortage(error)):
+            self.exhausted("listen", short)
+        else:
+            loop.default_exception_handler(context)
+
+    def exhausted(self, kind: str, why: str) -> None:
+        self._gate.exhausted(kind, why)
+
     def send(self, errand: Errand, descriptors: list[int]) -> Any:
         return self._steward.send(errand, descriptors)
 
@@ -236,8 +275,11 @@ class _Door(asyncssh.SSHServer, Host):
         self._flowing += 1
         try:
             flow, other = await connect(self.send, errand, self._flowed)
-        except BaseException:
+        except BaseException as error:
             self._flowing -= 1
+            if isinstance(error, Exhausted):
+                self.exhausted("connect", str(error))
+                raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, str(error)) from None
             raise
         self._flows.add(flow)
         flow.jam(self._jammed)
@@ -269,20 +311,33 @@ class _Door(asyncssh.SSHServer, Host):
 
     def _tcp_opening(self, host: str, port: int) -> Callable[..., Any]:
         async def opening(factory: Any, orig_host: str, orig_port: int) -> Any:
+            self._need_room()
             return await self._connection.create_connection(factory, host, port, orig_host, orig_port)
 
         return opening
 
     def _path_opening(self, path: str) -> Callable[..., Any]:
         async def opening(factory: Any) -> Any:
+            self._need_room()
             return await self._connection.create_unix_connection(factory, path)
 
         return opening
+
+    def _need_room(self) -> None:
+        """For one more connection to a listener, which has come in already. Raises ChannelOpenError, which ends it."""
+        try:
+            open_files.need(SPARE)
+        except OSError as error:
+            why = open_files.shortage(error)
+            self.exhausted("connect", why)
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, why) from None
 
     async def _listening(self, errand: Errand, opening: Callable[[int], Callable[..., Any]]) -> Listener | bool:
         try:
             control, word, descriptor = await ask(self.send, errand, [])
         except DockshellError as error:
+            if isinstance(error, Exhausted):
+                self.exhausted("listen", str(error))
             self._connection.send_debug(f"dockshell: {printable(str(error))}")
             return False
         port = int(word.get("port", 0))
@@ -299,11 +354,14 @@ class _Door(asyncssh.SSHServer, Host):
         errand = Errand("agent", allowed.target, allowed.admitted, allowed.user)
         try:
             control, word, descriptor = await ask(self.send, errand, [])
-        except DockshellError:
+        except DockshellError as error:
+            if isinstance(error, Exhausted):
+                self.exhausted("agent", str(error))
             return False
         made = socket.socket(fileno=descriptor)
 
         async def opening(factory: Any) -> Any:
+            self._need_room()
             return await open_agent(self._connection, factory)
 
         self._listeners.append(await Listener.begin(self._connection, opening, made, control))

@@ -14,7 +14,7 @@ import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 
-from dockshell.linux import passing
+from dockshell.linux import open_files, passing
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.signals import FORWARDED, signal
 from dockshell.model import noun
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Setting", "Steward"]
 
 _NEW = b"another"  # with a socket: errands come by that too
+_SPARE = 32  # descriptors that are kept free for what comes with an errand
 
 
 @noun(frozen=True)
@@ -102,6 +103,7 @@ def _serve(first: socket, setting: Setting) -> NoReturn:
     from dockshell.bridge import errands
 
     errands.get_ready()
+    open_files.raise_limit()
     channels = {first.fileno(): first}
     poller = poll()
     poller.register(first, POLLIN)
@@ -109,26 +111,44 @@ def _serve(first: socket, setting: Setting) -> NoReturn:
         for number, _ in poller.poll():
             try:
                 content, descriptors = passing.receive(channels[number])
-            except OSError:
+            except OSError as error:
+                if error.errno in open_files.EXHAUSTED:
+                    continue  # that one is lost, and its sockets are closed
                 content, descriptors = b"", []
             if not content:
                 poller.unregister(number)
                 channels.pop(number).close()
-            elif content == _NEW:
-                another = socket(fileno=descriptors.pop())
-                channels[another.fileno()] = another
-                poller.register(another, POLLIN)
-            else:
+            elif content == _NEW and descriptors:
+                if another := _welcome(descriptors.pop()):
+                    channels[another.fileno()] = another
+                    poller.register(another, POLLIN)
+            elif descriptors:
                 _fork(content, descriptors, setting)
             for descriptor in descriptors:
                 os.close(descriptor)
     os._exit(0)
 
 
+def _welcome(channel: int) -> socket | None:
+    """Another channel by which errands come, where there is room for those errands' descriptors too."""
+    try:
+        open_files.need(_SPARE)
+        return socket(fileno=channel)
+    except OSError:
+        os.close(channel)  # by which the other side sees it
+        return None
+
+
 def _fork(content: bytes, descriptors: list[int], setting: Setting) -> None:
-    if os.fork():
+    """An errand's process; or, where there can be no more of them, the reason, by the errand's control socket."""
+    try:
+        if os.fork():
+            return
+    except OSError as error:
+        _refuse(descriptors[0], open_files.shortage(error) or f"no process could be started: {error.strerror}")
         return
     try:
+        open_files.restore_limit()
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in FORWARDED:
@@ -141,3 +161,15 @@ def _fork(content: bytes, descriptors: list[int], setting: Setting) -> None:
         errands.carry_out(unpack(content), socket(fileno=control), given, setting)
     finally:
         os._exit(125)
+
+
+def _refuse(control: int, why: str) -> None:
+    from dockshell.engines.json import encode
+
+    channel = socket(fileno=control)
+    channel.setblocking(False)
+    try:
+        channel.send(encode({"error": why, "code": 125, "exhausted": True}))
+    except OSError:
+        pass  # who asked is gone
+    channel.detach()

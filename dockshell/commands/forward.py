@@ -6,6 +6,7 @@ import os
 
 from dockshell.commands.looking import place, target, voice
 from dockshell.errors import UsageError, printable
+from dockshell.linux import open_files
 from dockshell.linux.signals import signal
 from dockshell.resolve import resolve_running
 
@@ -62,4 +63,6 @@ def _open(url: str, voice: Voice) -> None:
     # By another process, for some browsers return only when they end; in a session of its own, for it is to outlive us.
     argv = [sys.executable, "-m", "webbrowser", url]
     nothing = subprocess.DEVNULL
-    subprocess.Popen(argv, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    subprocess.Popen(
+        argv, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, preexec_fn=open_files.restore_limit
+    )

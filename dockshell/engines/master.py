@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 
+from dockshell.linux import open_files
 from dockshell.linux.guardian import Guardian
 from dockshell.linux.libc import prctl
 from dockshell.linux.signals import FORWARDED
@@ -108,7 +109,9 @@ class Master:
 
 
 def mind_signals() -> None:
-    """For a child that is to end by TERM: a guardian, which may be who starts it, ignores that and hands it on."""
+    """For a child that is to end by TERM: a guardian, which may be who starts it, ignores that and hands it on. Nor is
+    it to have our own limit of open files."""
+    open_files.restore_limit()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     for number in FORWARDED:
         signal.signal(number, signal.SIG_DFL)

@@ -3,8 +3,6 @@ container stops."""
 
 from __future__ import annotations
 
-import errno
-import resource
 import socket
 import time
 from select import EPOLLIN
@@ -14,6 +12,7 @@ from dockshell.forward.carrying import Far, Traffic, reset
 from dockshell.forward.listening import Listener
 from dockshell.forward.loop import Loop
 from dockshell.forward.ways import Inside, Ways
+from dockshell.linux import open_files
 from dockshell.linux.process import Process
 from dockshell.linux.signals import signal
 from dockshell.model import noun
@@ -33,9 +32,7 @@ __all__ = ["Forwarding", "Wish"]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AT_ONCE = 64  # connections taken before others have their turn
 _EACH, _ELSE = 2, 64  # descriptors: of a connection, and of all else that is held open
-_NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE = 0.1  # seconds, where no descriptor is left
-_MOST = 1 << 20  # what fs.nr_open allows, proc_sys_fs(5)
 _LATE = 1.0  # seconds by which an engine may learn later than we do that a container ended
 
 
@@ -60,7 +57,7 @@ class Forwarding:
         self._traffic = Traffic(self._loop)
         self._dialling = 0
         self._doors: list[_Door] = []
-        self._limit = _raised_limit()
+        self._limit = open_files.raise_limit()
         self._told_limit = False
         self._process = _first(container)
         try:
@@ -123,7 +120,7 @@ class Forwarding:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _NONE_LEFT:
+                if error.errno in open_files.EXHAUSTED:
                     self._rest(door)
                     return
                 continue  # it went away before it was taken: accept(2)
@@ -185,14 +182,6 @@ class _Door:
         self.listener = listener
         self.to = to
         self.way: Way | None = None
-
-
-def _raised_limit() -> int:
-    """As many open files as we may have, from now on: getrlimit(2)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard if hard != resource.RLIM_INFINITY else _MOST
 
 
 def _first(container: Container) -> Process | None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socketpair
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socketpair,
+)
+from errno import EMFILE
 
 from dockshell.linux.signals import gone
 
@@ -28,13 +38,17 @@ def send(channel: socket, content: bytes, descriptors: Iterable[int] = ()) -> No
 
 def receive(channel: socket) -> tuple[bytes, list[int]]:
     """The next message and the descriptors that came along, which are ours now; nothing of either at its end. Raises
-    OSError."""
-    content, extra, _, _ = channel.recvmsg(LARGEST, CMSG_SPACE(_MOST * _SIZE), MSG_CMSG_CLOEXEC)
+    OSError; EMFILE where not all of them could be opened here, and then the message is lost with them."""
+    content, extra, flags, _ = channel.recvmsg(LARGEST, CMSG_SPACE(_MOST * _SIZE), MSG_CMSG_CLOEXEC)
     found = []
     for level, kind, data in extra:
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             whole = len(data) - len(data) % _SIZE
             found += [int.from_bytes(data[at : at + _SIZE], sys.byteorder) for at in range(0, whole, _SIZE)]
+    if flags & MSG_CTRUNC:
+        for number in found:
+            os.close(number)
+        raise OSError(EMFILE, os.strerror(EMFILE))
     return content, found
 
 

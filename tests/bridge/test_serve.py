@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,9 +18,13 @@ from typing import Any
 
 import pytest
 
+from dockshell.linux import limits
 from tests.conftest import COMMAND
 from tests.contract.watching import children, processes, unique, until
 from tests.world import Peer, World
+from tests.world.person import Person
+
+_NOBODY, _STRANGER = 65534, 64017
 
 
 class Server:
@@ -70,14 +77,19 @@ def keys(world: World, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def serve(environment: dict[str, str], tmp_path: Path) -> Serve:
-    """serve(peer, keys, *options): a server at a port of its own, stopped at the block's end."""
+    """serve(peer, keys, *options, before=(), caller=None): a server at a port of its own, stopped at the block's end.
+    before: words that start it. caller: as whom, else as root."""
 
     @contextlib.contextmanager
-    def start(peer: Peer, keys: Path, *options: str) -> Iterator[Server]:
-        journal = tmp_path / "journal"
-        argv = [*COMMAND, "serve", "--listen", "127.0.0.1:0", "--authorized-keys", str(keys), "--log", str(journal)]
-        env = {**environment, "DOCKER_HOST": peer.url}
-        process = subprocess.Popen([*argv, *options], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    def start(
+        peer: Peer, keys: Path, *options: str, before: Sequence[str] = (), caller: Person | None = None
+    ) -> Iterator[Server]:
+        someone = caller or Person(COMMAND, environment, str(tmp_path))
+        journal = Path(someone.place) / "journal"
+        argv = [*before, *someone.command, "serve", "--listen", "127.0.0.1:0"]
+        argv += ["--authorized-keys", str(keys), "--log", str(journal), *options]
+        env = {**someone.environment, "DOCKER_HOST": peer.url}
+        process = subprocess.Popen(argv, env=env, cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         server = Server(process, journal, tmp_path)
         try:
             until(lambda: (journal.exists() and server.journal("listening")) or process.poll() is not None, 15)
@@ -293,3 +305,184 @@ def test_fifty_at_once(docker: Peer, serve: Serve, keys: Callable[..., Path]) ->
         ]
         answers = [process.communicate(b"in", timeout=120) for process in running]
     assert [answer[0] for answer in answers] == [b"%d\nin" % number for number in range(50)], answers
+
+
+@pytest.fixture
+def stranger(member: Person) -> Iterator[Person]:
+    """The member of the engine's group under a number that nobody else has, whose processes are counted alone."""
+    command = [word.replace(f"--reuid={_NOBODY}", f"--reuid={_STRANGER}") for word in member.command]
+    assert command != member.command
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        shutil.chown(place, _STRANGER)
+        yield Person(command, {**member.environment, "HOME": place}, place)
+
+
+@pytest.fixture
+def shared_connection(tmp_path: Path) -> Iterator[Callable[[Server, str], list[str]]]:
+    """shared_connection(server, name): the words to which ssh's own are added for one more session in a connection that
+    many share (ControlMaster), which ends with the test."""
+    masters: list[list[str]] = []
+
+    def start(server: Server, name: str) -> list[str]:
+        path = str(tmp_path / "master")
+        options = ["-N", "-o", "ControlMaster=yes", "-o", f"ControlPath={path}"]
+        argv = server.argv(name, options=options)
+        masters.append(["ssh", "-F", "none", "-o", f"ControlPath={path}", name])
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        running.append(process)
+        until(lambda: os.path.exists(path) or process.poll() is not None, 30)
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        return masters[-1]
+
+    running: list[subprocess.Popen[bytes]] = []
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+class Held:
+    """A session that goes on until it is ended: `cat`, by which one sees that it lives."""
+
+    def __init__(self, argv: list[str]) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([*argv, "echo in; exec cat"], stdin=pipe, stdout=pipe, stderr=pipe)
+        assert self.process.stdin and self.process.stdout
+        self.began = self.process.stdout.readline() == b"in\n"
+
+    def answers(self) -> bool:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(b"still\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline() == b"still\n"
+
+    def end(self) -> tuple[int, str]:
+        said = self.process.communicate(timeout=60)[1]
+        return self.process.returncode, said.decode()
+
+
+def _held(argv: list[str], most: int) -> tuple[list[Held], Held]:
+    """Sessions, begun one after another until one is refused → the others, and that one."""
+    held: list[Held] = []
+    while (latest := Held(argv)).began:
+        held.append(latest)
+        assert len(held) < most, "none is refused"
+    return held, latest
+
+
+def _low(world: World, limit: str) -> list[str]:
+    world.need_root()
+    return [world.need_program("prlimit"), limit]
+
+
+def test_sessions_when_files_run_out(
+    docker: Peer, world: World, serve: Serve, keys: Callable[..., Path], shared_connection: Callable[..., list[str]]
+) -> None:
+    """One more session than there are descriptors for is refused with a sentence, and so is a forward; those that run
+    go on, and when one has ended there is room again."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}"), before=_low(world, "--nofile=64:64")) as server:
+        argv = shared_connection(server, name)
+        held, refused = _held(argv, 30)
+        code, said = refused.end()
+        assert code == 125 and "no more files can be opened (64)" in said and "ulimit -n" in said
+        forward = subprocess.run([*argv[:-1], "-W", "127.0.0.1:1", name], capture_output=True, check=False, timeout=60)
+        assert forward.returncode != 0
+        assert {each["kind"] for each in server.journal("refusal")} == {"exec", "connect"}
+        assert held[0].answers() and held[-1].answers()
+        assert held.pop().end()[0] == 0
+        again = until(lambda: _begun(argv), 30)
+        assert held[0].answers()
+        for each in (again, *held):
+            assert each.end()[0] == 0
+        # Another connection never noticed.
+        assert server.ssh(name, "echo in").stdout == b"in\n"
+
+
+def test_the_limit_of_open_files_is_raised(
+    docker: Peer, world: World, serve: Serve, keys: Callable[..., Path], shared_connection: Callable[..., list[str]]
+) -> None:
+    """A low soft limit, as a login has it, bounds nothing; and what enters a container has that of whoever started the
+    server, not the server's."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}"), before=_low(world, "--nofile=50:4000")) as server:
+        argv = shared_connection(server, name)
+        held = [Held(argv) for _ in range(15)]
+        assert all(each.began for each in held)
+        steward, *connections = children(server.process.pid)
+        assert [_soft_limit(pid) for pid in (server.process.pid, steward, *connections)] == [4000] * 3
+        assert {_soft_limit(pid) for pid in children(steward)} == {50}
+        for each in held:
+            assert each.end()[0] == 0
+
+
+def _soft_limit(pid: int) -> int:
+    return limits.parse(Path(f"/proc/{pid}/limits").read_text())[resource.RLIMIT_NOFILE][0]
+
+
+def test_connections_when_files_run_out(docker: Peer, world: World, serve: Serve, keys: Callable[..., Path]) -> None:
+    """One more connection than there are descriptors for is told to come later, and costs no processor time; those that
+    are in go on, and when some have gone there is room again."""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}"), before=_low(world, "--nofile=48:48")) as server, contextlib.ExitStack() as stack:
+        first = Held(server.argv(name))
+        count, heard = _knocked(server, stack)
+        assert count and heard == b"dockshell: too many connections, try again later\r\n"
+        assert "no more files can be opened (48)" in server.journal("refusal")[0]["why"]
+        assert server.ssh(name, "true").returncode == 255
+        assert first.answers()
+        stack.close()
+        until(lambda: len(server.journal("disconnect")) == count, 30)
+        assert server.ssh(name, "echo again").stdout == b"again\n"
+        assert first.answers() and first.end()[0] == 0
+
+
+@pytest.mark.parametrize("most", [13, 14])
+def test_when_processes_run_out(
+    docker: Peer,
+    world: World,
+    stranger: Person,
+    serve: Serve,
+    keys: Callable[..., Path],
+    shared_connection: Callable[..., list[str]],
+    most: int,
+) -> None:
+    """Where no process can be forked any more, that session or that connection is refused; those that run go on, and
+    when one has ended there is room again. (Each session takes two processes, of which one or the other is the one too
+    many; the kernel counts them for each user but root.)"""
+    name = docker.shared("busybox")
+    path = Path(shutil.copy(keys("{key}"), stranger.place))
+    shutil.chown(path, _STRANGER)
+    with serve(docker, path, before=_low(world, f"--nproc={most}"), caller=stranger) as server:
+        argv = shared_connection(server, name)
+        held, refused = _held(argv, most)
+        assert len(held) > 1
+        code, said = refused.end()
+        assert code == 125 and "no more processes can be started" in said
+        assert "no more processes" in server.journal("refusal")[-1]["why"]
+        with contextlib.ExitStack() as stack:
+            assert _knocked(server, stack)[1].startswith(b"dockshell: too many connections")
+        assert "no more processes" in server.journal("refusal")[-1]["why"]
+        assert held[0].answers() and held[-1].answers()
+        assert held.pop().end()[0] == 0
+        again = until(lambda: _begun(argv), 30)
+        assert held[0].answers()
+        for each in (again, *held):
+            assert each.end()[0] == 0
+
+
+def _knocked(server: Server, stack: contextlib.ExitStack) -> tuple[int, bytes]:
+    """Connections that ask for nothing, as many as there may be → how many, and what the one too many hears."""
+    for count in range(30):
+        heard = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30)).recv(100)
+        if not heard.startswith(b"SSH-2.0-"):
+            return count, heard
+    raise AssertionError("none is refused")
+
+
+def _begun(argv: list[str]) -> Held | None:
+    """A session, if it begins: what another took may not have been given back yet."""
+    held = Held(argv)
+    if not held.began:
+        held.end()
+    return held if held.began else None

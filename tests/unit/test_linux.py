@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockshell.errors import printable
-from dockshell.linux import cgroup, limits, seccomp, sessions, terminals
+from dockshell.linux import cgroup, limits, open_files, seccomp, sessions, terminals
 from dockshell.linux.credentials import Capabilities, lacking, last_capability
 from dockshell.linux.entrance import Failure
 from dockshell.linux.labels import label_of
@@ -43,6 +43,50 @@ def test_limits_beyond_reach() -> None:
     if hard != resource.RLIM_INFINITY:
         above = {resource.RLIMIT_NOFILE: (1, resource.RLIM_INFINITY)}
         assert limits.beyond_reach(above) == ["Max open files"]
+
+
+_LOW = """
+import os, resource, socket, subprocess
+from dockshell.engines.master import mind_signals
+from dockshell.linux import open_files, passing
+def said(**more):
+    return subprocess.run(["sh", "-c", "ulimit -Sn"], stdout=subprocess.PIPE, **more).stdout.decode().strip()
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 30))
+print(open_files.raise_limit(), said(), said(preexec_fn=open_files.restore_limit), said(preexec_fn=mind_signals))
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+passing.send(ours, b"three", [0, 1, 2])
+passing.send(ours, b"three", [0, 1, 2])
+open_files.need(10)
+held = []
+while True:
+    try:
+        open_files.need(3)
+        held.append(os.dup(0))
+    except OSError as error:
+        print(open_files.shortage(error))
+        break
+held.append(os.dup(0))
+try:
+    passing.receive(theirs)
+except OSError as error:
+    print(open_files.shortage(error))
+os.close(held.pop())
+os.close(held.pop())
+print(passing.receive(theirs)[0].decode())
+"""
+
+
+def test_the_limit_of_open_files() -> None:
+    """It is raised for us and not for what we start; how many are left is known, and descriptors that come when there
+    is no room for all of them are an error, with none kept, and no loss for what comes next."""
+    done = subprocess.run([sys.executable, "-c", _LOW], capture_output=True, text=True, check=False, timeout=60)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "30 30 20 20", done.stderr
+    assert lines[1:] == [open_files.shortage(OSError(errno.EMFILE, "")).replace(_limit(), "(30)")] * 2 + ["three"]
+
+
+def _limit() -> str:
+    return f"({resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
 
 
 @given(st.text(max_size=200))

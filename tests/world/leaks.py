@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def leaks(allowed: Callable[[], set[int]], grace: float = 1.0) -> Iterator[None]:
+def leaks(allowed: Callable[[], set[int]], grace: float = 30.0) -> Iterator[None]:
     """Raises AssertionError where, after `grace` seconds, something is there at the end that was not at the
     beginning. allowed() gives the processes that may stay."""
     before = _held()
