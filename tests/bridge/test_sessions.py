@@ -147,7 +147,7 @@ def test_a_client_that_vanishes(way: Way, number: int) -> None:
     process = way.started(way.peer.shared("busybox") + ".dockshell", script)
     try:
         assert process.stdout and process.stdout.readline() == b"ready\n"
-        assert processes(f"sleep\0{word}")
+        until(lambda: processes(f"sleep\0{word}"), 30)
     finally:
         process.send_signal(number)
         process.communicate()
