@@ -188,6 +188,14 @@ def test_insecure_key(docker: Peer, dockshell: Run) -> None:
     assert b"insecure key, which everybody has" in done.stderr
 
 
+def test_services_shows_the_syslog(docker: Peer, dockshell: Run) -> None:
+    """Its file is its log."""
+    name = _on(docker, dockshell)
+    _until(docker, name, "test -S /dev/log && logger shown && grep -q ': shown' /var/log/syslog")
+    done = dockshell("services", name, "syslog", "log", engine=docker)
+    assert done.returncode == 0 and b": shown\n" in done.stdout, done.stderr
+
+
 def test_syslog_is_in_the_file_and_in_the_log(docker: Peer, dockshell: Run) -> None:
     """A line of logger(1) comes to both, at once; the file is put away at 4 MiB, and what was put away before goes."""
     name = _on(docker, dockshell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import sys
 
 from dockshell.commands.looking import aimed, place, target, voice
@@ -13,13 +14,14 @@ from dockshell.output import tables
 from dockshell.resolve import resolve_running
 from dockshell.routes import Login
 from dockshell.services.finding import SUPERVISORS, Services, Stuck
-from dockshell.services.inside import VIA
+from dockshell.services.inside import VIA, what_runs
 from dockshell.services.service import CONTAINER
+from dockshell.services.stamps import readable
 from dockshell.target import LATEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dockshell.model import Container
     from dockshell.options import Arguments
@@ -37,6 +39,12 @@ _COLUMNS = tuple(
     for name, gives in (("name", 2), ("state", 0), ("since", 0), ("pid", 0), ("supervisor", 0), ("last line", 1))
 )
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_OTHERS = {
+    "systemd": ("systemd", "systemctl list-units --type=service"),
+    "openrc": ("OpenRC", "rc-status --all"),
+    "svscan": ("daemontools' svscan", "svstat"),
+}
+_USUAL = 4.0  # seconds that it takes to see that something stays up
 _NAMED = 5  # names that an error tells
 _LONGEST = 1 << 16  # bytes of a line that is held until it ends
 
@@ -63,13 +71,30 @@ def run(arguments: Arguments) -> int:
     asked = _Asked(container, inside, told)
     if action:
         return asked.act(_one(found, name, asked.name), action, arguments)
+    for each in _others(found, asked.name):
+        if not found.services:
+            raise Refused(each)
+        told.say(each)
     if not found.services and not found.lacking:
         raise Refused(
             f"nothing that supervises services runs in {asked.name}: neither runsvdir nor s6-svscan nor supervisord; "
-            f"`dockshell exec -u root {asked.name} ps` may show what runs"
+            f"{what_runs(container)} shows what runs"
         )
     asked.show(found.services, as_json=bool(arguments.on("json")))
     return int(bool(found.lacking))
+
+
+def _others(found: Found, container: str) -> Iterator[str]:
+    """A sentence for each supervisor that is there and is none of ours, with the command that shows what it does."""
+    for name, where in found.others:
+        if name in _OTHERS:
+            called, words = _OTHERS[name]
+            if where:
+                words = f"sh -c {shlex.quote(f'svstat {shlex.quote(printable(where))}/*')}"
+            yield (
+                f"{container} has services that {called} supervises: "
+                f"`dockshell exec -u root {shlex.quote(container)} {words}` shows them"
+            )
 
 
 def _check(arguments: Arguments, action: str) -> None:
@@ -95,6 +120,9 @@ def _one(found: Found, name: str, container: str) -> Service:
     shown = list(dict.fromkeys([*near, *names]))[:_NAMED]
     more = ", ..." if len(set(names)) > len(shown) else ""
     there = f"there is {printable(', '.join(shown))}{more}" if shown else "nothing is supervised there"
+    others = list(_others(found, container))
+    if others:
+        there = f"{there}; {others[0]}" if shown else others[0]
     raise Refused(f"no service {printable(name)!r} in {container}: {there}")
 
 
@@ -140,7 +168,7 @@ class _Asked:
             return self._log(service, follow=bool(arguments.on("follow")))
         name = printable(service.name)
         try:
-            with told_of(f"{_DOING[action]} {name} in {self.name}", self._voice):
+            with told_of(f"{_DOING[action]} {name} in {self.name}", self._voice, _USUAL):
                 now = self._inside.change(service, action)
         except Stuck as stuck:
             raise Refused(self._why(stuck.service, service.state.pid, action)) from None
@@ -157,7 +185,10 @@ class _Asked:
                 f"`dockshell exec -u root {self.name} sh -c 'kill -KILL {pid}'` ends it"
             )
         read = f"`dockshell services {self.name} {name} log`" if now.logs else self._containers_log()
-        why = f" ({printable(state.why)[:200]})" if state.why else ""
+        reasons = [printable(state.why)[:200]] if state.why else []
+        if now.last:
+            reasons.append(f"it last wrote '{printable(now.last)[:200]}'")
+        why = f" ({'; '.join(reasons)})" if reasons else ""
         if state.name in ("restarting", "failed"):
             return f"{name} is started and does not stay up{why}: {read} may tell why"
         return f"{name} is {state.name}{why}, and not what was asked for: {read} may tell why"
@@ -165,7 +196,7 @@ class _Asked:
     def _log(self, service: Service, *, follow: bool) -> int:
         if not service.logs:
             raise Refused(f"{printable(service.name)} has no log of its own: {self._elsewhere(service)}")
-        lines = _Lines()
+        lines = _Lines(tai=service.supervisor == "s6")
         if not follow:
             lines.take(self._inside.log(service))
             lines.end()
@@ -192,10 +223,12 @@ class _Asked:
 
 
 class _Lines:
-    """Prints the lines of a log, whose bytes come in pieces, with nothing in them that drives a terminal."""
+    """Prints the lines of a log, whose bytes come in pieces, with nothing in them that drives a terminal, and with
+    times that people can read. tai: as stamps.readable() has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tai: bool = False) -> None:
         self._rest = b""
+        self._tai = tai
 
     def take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -203,7 +236,7 @@ class _Lines:
             lines.append(self._rest)
             self._rest = b""
         if lines:
-            sys.stdout.write("".join(f"{_readable(line)}\n" for line in lines))
+            sys.stdout.write("".join(f"{_readable(readable(line, tai=self._tai))}\n" for line in lines))
             sys.stdout.flush()
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from dockshell.commands.waiting import told_of
 from dockshell.engines.aside import aside
 from dockshell.errors import DockshellError, UsageError, printable
 from dockshell.resolve import resolve_running
+from dockshell.routes.obstacles import require_none
 from dockshell.ssh import listening
 from dockshell.ssh.exposure import from_elsewhere, insecure_key
 from dockshell.ssh.keys import fingerprint
@@ -55,7 +56,11 @@ class _Sshd:
             )
 
         def inside(argv: Sequence[str]) -> tuple[int, bytes, bytes]:
-            return aside(api, container.id, argv, limit=_MUCH, patience=_PATIENCE)
+            require_none(container)
+            done = aside(api, container.id, argv, limit=_MUCH, patience=_PATIENCE)
+            if done[0]:
+                require_none(container, failed=True)
+            return done
 
         self.files: Files = container.engine.files(container)
         self.service = Service(container, self.files, inside)

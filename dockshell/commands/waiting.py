@@ -17,9 +17,9 @@ _SILENCE = 2.0  # seconds
 
 
 @contextlib.contextmanager
-def told_of(what: str, voice: Voice) -> Iterator[None]:
-    """Says what is being done, where it takes longer than a moment."""
-    timer = threading.Timer(_SILENCE, lambda: voice.say(f"{what} ..."))
+def told_of(what: str, voice: Voice, after: float = _SILENCE) -> Iterator[None]:
+    """Says what is being done, where it takes longer than `after` seconds."""
+    timer = threading.Timer(after, lambda: voice.say(f"{what} ..."))
     timer.start()
     try:
         yield

@@ -11,6 +11,7 @@ from dockshell.errors import DockshellError, NotRunning, UsageError, printable
 from dockshell.model import Command
 from dockshell.resolve import resolve_running
 from dockshell.routes import ORDERS, ROUTES, Login, order
+from dockshell.routes.obstacles import obstacle
 from dockshell.ssh.listening import Endpoint
 from dockshell.ssh.service import Facts, Service
 from dockshell.voice import Voice
@@ -39,6 +40,9 @@ def findings(target: Target, place: Place) -> Iterator[Finding]:
     engine = container.engine
     what = f"{printable(container.name)} ({printable(container.short)}) of {engine.name} at {engine.address} runs"
     yield Finding(_SUBJECT, "ok", what)
+    if found := obstacle(container):
+        yield Finding(_SUBJECT, "wrong", found.what, found.remedy)
+        return
     command, tried = _as_configured(container, place)
     yield from _ways(container, command, tried)
     yield from _login(container, command)
@@ -97,7 +101,11 @@ def _sshd(container: Container) -> Iterator[Finding]:
     try:
         facts = Service(container, container.engine.files(container), inside).look()
     except DockshellError as error:
-        yield Finding(_SUBJECT, "note", f"its sshd could not be looked at: {error}")
+        found = obstacle(container, failed=True)
+        if found:
+            yield Finding(_SUBJECT, "wrong", found.what, found.remedy)
+        else:
+            yield Finding(_SUBJECT, "note", str(error))
         return
     yield Finding(_SUBJECT, "ok", _described(facts))
 

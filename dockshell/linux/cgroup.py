@@ -10,7 +10,7 @@ from dockshell.linux.libc import syscall
 from dockshell.linux.signals import signal
 from dockshell.model import noun
 
-__all__ = ["Places", "fork_into", "join_legacy", "open_legacy", "places"]
+__all__ = ["Places", "fork_into", "join_legacy", "mounted_at", "open_legacy", "places"]
 
 _CLONE3 = 435
 _CLONE_INTO_CGROUP = 0x200000000
@@ -32,7 +32,7 @@ def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> Places
     Raises FileNotFoundError for a hierarchy that isn't mounted here.
     """
     wanted = [each for each in theirs if each not in ours]
-    mounts = _mounts({controllers for controllers, _ in wanted})
+    mounts = mounted_at({controllers for controllers, _ in wanted})
     legacy, unified = [], ""
     for controllers, path in wanted:
         if controllers not in mounts:
@@ -89,7 +89,7 @@ def _carries(names: frozenset[str], controllers: str) -> bool:
     return set(controllers.split(",")) <= names if controllers else not names
 
 
-def _mounts(wanted: set[str]) -> dict[str, tuple[str, str]]:
+def mounted_at(wanted: set[str]) -> dict[str, tuple[str, str]]:
     """(root, mount point) of the mounted hierarchy that carries each of these controllers, empty for version 2:
     proc_pid_mountinfo(5)."""
     found: dict[str, tuple[str, str]] = {}

@@ -5,7 +5,6 @@ alone. It says a line for each fact; what those mean is understood here, and all
 
 from __future__ import annotations
 
-import re
 import time
 
 from dockshell.errors import Refused, printable
@@ -14,6 +13,7 @@ from dockshell.services.inside import Inside
 from dockshell.services.runit import Runit
 from dockshell.services.s6 import S6
 from dockshell.services.service import Service, number
+from dockshell.services.stamps import STAMP
 from dockshell.services.supervisord import Supervisord
 
 TYPE_CHECKING = False
@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 
     from dockshell.entering import Way
     from dockshell.model import Container
-    from dockshell.services.service import Supervisor
+    from dockshell.services.service import State, Supervisor
 
 __all__ = ["SUPERVISORS", "Found", "Services", "understood"]
 
 SUPERVISORS: dict[str, Supervisor] = {each.name: each for each in (Runit(), S6(), Supervisord())}
 
-# told SERVICE LOGGER SUPERVISOR, each a process or nothing, says where a service's words go:
+# told SERVICE LOGGER SUPERVISOR DIRECTORY, the first three each a process or nothing, says where a service's words go:
 #   log FILE        which holds them: a logger's, which is known by its own words (svlogd(8), s6-log, multilog), or what
 #                   the service writes to itself; `last TEXT` is the last line in there
 #   words WHERE     as Service has it
 # Who reads what the service writes is its logger, also where that is a service beside it (s6-rc).
+#
+# Whose descriptors a process has is told to its own user, and to root by CAP_SYS_PTRACE alone (ptrace(2),
+# PTRACE_MODE_READ_FSCREDS), which is none of a container's: so it is asked as that user, by what the supervisors bring
+# along for that. A program that gave up being root by itself isn't told of even then (PR_SET_DUMPABLE): then the `run`
+# script is taken at its word, as it is for a logger that is a script.
 _SCRIPT = r"""
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/command
 words() { tr '\0' '\n' <"/proc/$1/cmdline"; }
@@ -43,38 +48,72 @@ forked() {
     done <"/proc/$1/status"
     [ "$(words "$1")" = "$(words "$parent")" ]
 }
+as_user_of() {
+    user= group=
+    while read -r word value rest; do
+        case $word in Uid:) user=$value ;; Gid:) group=$value ;; esac
+    done <"/proc/$1/status"
+    [ "${user:-0}" != 0 ] || return
+    shift
+    chpst -u ":$user:$group" "$@" || chpst -u "$user:$group" "$@" || s6-applyuidgid -u "$user" -g "$group" "$@"
+} 2>/dev/null
+descriptor() { readlink "/proc/$1/fd/$2" 2>/dev/null || as_user_of "$1" readlink "/proc/$1/fd/$2"; }
 current() {
     words "$1" | while read -r word; do
-        case $word in /*) ;; *) word=/proc/$1/cwd/$word ;; esac
-        [ -f "$word/current" ] || continue
-        printf '%s/current\n' "$(place "$word")"
-        break
+        case $word in
+            /*) set -- "$1" "$2" "$word" ;;
+            *) set -- "$1" "$2" "/proc/$1/cwd/$word" "$2/$word" ;;
+        esac
+        for each in "$3" "${4:-$3}"; do
+            [ -f "$each/current" ] || continue
+            printf '%s/current\n' "$(place "$each")"
+            return
+        done
     done
 }
+named() {
+    grep -v '^[[:space:]]*#' "$1" | grep -o -e '>>[[:space:]]*/[A-Za-z0-9._/+-]*' -e '/var/log/[A-Za-z0-9._/+-]*' |
+        while read -r word; do
+            word=/${word#*/}
+            [ -f "$word" ] || continue
+            printf '%s\n' "$word"
+            break
+        done
+} 2>/dev/null
 reader() {
-    [ -p "/proc/$1/fd/1" ] || return
-    for each in /proc/[0-9]*; do
-        [ "$each/fd/0" -ef "/proc/$1/fd/1" ] || continue
-        echo "${each#/proc/}"
-        return
+    case $1 in pipe:*) ;; *) [ -p "$1" ] || return ;; esac
+    ls -l /proc/[0-9]*/fd/0 2>/dev/null | while read -r line; do
+        case $line in *"/fd/0 -> $1") line=${line%/fd/0 -> *}; echo "${line##*/}"; break ;; esac
     done
+    for each in /proc/[0-9]*; do
+        read -r name <"$each/comm"
+        case $name in s6-log | svlogd | multilog | tinylog) ;; *) continue ;; esac
+        [ "$(as_user_of "${each#/proc/}" readlink "$each/fd/0")" != "$1" ] || echo "${each#/proc/}"
+    done 2>/dev/null
 }
 told() {
     writer=${1:-$3}
-    logger=${2:-$(reader "$writer")}
+    to=$(descriptor "$writer" 1)
+    out=${out:-$(descriptor 1 1)}
+    logger=$2
+    [ "$logger" ] || [ "$to" = "$out" ] || logger=$(reader "$to" | head -n 1)
     file=
-    [ ! "$logger" ] || file=$(current "$logger")
-    if [ ! "$logger" ] && [ -f "/proc/$writer/fd/1" ]; then
-        file=$(readlink "/proc/$writer/fd/1")
-        [ -f "$file" ] || file=/proc/$writer/fd/1
+    if [ "$logger" ]; then
+        file=$(current "$logger" "$4/log")
+        [ "$file" ] || file=$(named "$4/log/run")
+    elif [ "$to" ]; then
+        case $to in /*) [ ! -f "$to" ] || file=$to ;; esac
+        [ "$file" ] || [ ! -f "/proc/$writer/fd/1" ] || file=/proc/$writer/fd/1
+    else
+        file=$(named "$4/run")
     fi
     if [ "$file" ]; then
         printf 'log %s\nlast %s\n' "$file" "$(tail -c 4000 -- "$file" | tail -n 1 | tr -d '\0')"
     elif [ "$logger" ]; then
         echo words logger
-    elif [ "/proc/$writer/fd/1" -ef /dev/null ]; then
+    elif [ "$to" = /dev/null ]; then
         echo words nowhere
-    elif [ "/proc/$writer/fd/1" -ef /proc/1/fd/1 ]; then
+    elif [ "$to" ] && [ "$to" = "$out" ]; then
         echo words container
     else
         echo words elsewhere
@@ -93,8 +132,11 @@ case $1 in
             [ "$process/root/." -ef /. ] || continue
             case $name in
 LOOKS
+                systemd) [ "$pid" != 1 ] || echo other systemd ;;
+                svscan) echo "other svscan $(place "$process/cwd")" ;;
             esac
         done 2>/dev/null
+        [ ! -e /run/openrc/softlevel ] || echo other openrc
         echo end
         ;;
     act) shift; kind=$1; shift; "${kind}_act" "$@" >&2 ;;
@@ -118,21 +160,24 @@ _LOOK_WITHIN = 20.0  # seconds; a Python must start inside for supervisord
 _ACT_WITHIN = 60.0
 _AGAIN = 1.1  # seconds; runit and s6 start once a second what ends at once
 _YOUNG = 1  # seconds
+_STAYS, _STAYS_AGAIN = 2.0, 5.0  # seconds for which what was started has to run: see _Trial
 _BETWEEN = 0.1
 _BEGINS = 5.0  # seconds after its start until a container's supervisor looks after what it is to
 _CRASHES = 3.0  # seconds for which what was started may end again and again, before that is said
-_STAMP = re.compile(r"@[0-9a-f]{24} ")  # TAI64N, by svlogd -t and s6-log t
 _LAST = 2000  # characters
 _MOST = 2000  # services
+_FEW = 5
 
 
 @noun(frozen=True)
 class Found:
     """services: those of all supervisors, ordered by these and by name; lacking: what kept one of them from
-    answering."""
+    answering; others: (name, directory) of what supervises services here that aren't known any closer: `systemd`,
+    `openrc`, or daemontools' `svscan`, which alone has a directory."""
 
     services: tuple[Service, ...] = ()
     lacking: tuple[str, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
 
 
 class Services:
@@ -165,18 +210,23 @@ class Services:
         words = ("act", service.supervisor, action, str(service.owner), service.where)
         self._inside.told(*words, patience=_ACT_WITHIN)
         until = time.monotonic() + supervisor.patience
-        crashes = 0.0
+        trial = None if action == "down" else _Trial(service, restarted=action == "restart")
         while True:
             now = next((each for each in self._glance().services if each.key == service.key), None)
             if now is None:
                 raise Refused(f"{printable(service.name)} is looked after no longer: see what its supervisor does")
-            if _came_about(service, now, action):
-                return now
-            late = time.monotonic() > until
-            if action != "down" and now.state.name == "restarting":
-                crashes = crashes or time.monotonic()
-                late = late or time.monotonic() > crashes + _CRASHES
-            if late or (action != "down" and now.state.name == "failed"):
+            moment = time.monotonic()
+            if trial is None:
+                if now.state.name in ("down", "failed"):
+                    return now
+                late = moment > until
+            else:
+                if trial.passed(now.state, moment):
+                    return now
+                if trial.failed(now.state, moment):
+                    raise Stuck(replace(now, state=replace(now.state, name="restarting")))
+                late = now.state.name == "failed" or moment > until + trial.extra
+            if late:
                 raise Stuck(now)
             time.sleep(_BETWEEN)
 
@@ -190,7 +240,12 @@ class Services:
         return self._inside.follow("follow", *service.logs, take=take)
 
     def _glance(self) -> Found:
-        return understood(self._inside.told("look", patience=_LOOK_WITHIN))
+        told = self._inside.told("look", patience=_LOOK_WITHIN)
+        try:
+            return understood(told)
+        except Refused:
+            self._inside.failed()
+            raise
 
 
 class Stuck(Exception):
@@ -222,12 +277,46 @@ def _restless(now: Service, before: Service) -> Service:
     return now
 
 
-def _came_about(before: Service, now: Service, action: str) -> bool:
-    if action == "down":
-        return now.state.name in ("down", "failed")
-    if now.state.name != "running" or (action == "restart" and now.state.pid == before.state.pid):
-        return False
-    return _steady(now) or (now.state.seconds or 0) >= _YOUNG
+class _Trial:
+    """Does what was started stay up? For as long as _STAYS, or _STAYS_AGAIN where it is already known to have ended by
+    itself, or had started so lately that it may have. before: the service when that was asked for."""
+
+    def __init__(self, before: Service, *, restarted: bool) -> None:
+        state = before.state
+        lately = state.name == "running" and (state.seconds or 0) < _STAYS_AGAIN
+        self._stays = _STAYS_AGAIN if lately or state.name == "restarting" else _STAYS
+        self._old = state.pid if restarted else 0
+        self._pid = 0  # of the process that is watched, since that moment
+        self._since = 0.0
+        self._crashed = 0.0  # when one was first seen to have ended
+
+    @property
+    def extra(self) -> float:
+        """Seconds by which it may take longer than its supervisor needs to start it."""
+        return self._stays if self._pid else 0.0
+
+    def passed(self, state: State, moment: float) -> bool:
+        """Has it stayed up for long enough, if this is how it is at that moment? What a supervisor says of seconds is
+        rounded, by up to one."""
+        if state.name != "running" or state.pid in (0, self._old) or self._gone(state):
+            return False
+        if not self._pid:
+            self._pid, self._since = state.pid, moment
+        return (state.seconds or 0) > self._stays or moment - self._since >= self._stays
+
+    def failed(self, state: State, moment: float) -> bool:
+        """Does it end again and again? To be asked where it hasn't passed."""
+        gone = self._gone(state)
+        if gone:
+            self._pid, self._since, self._stays = state.pid, moment, _STAYS_AGAIN
+        if not gone and state.name != "restarting":
+            return False
+        self._crashed = self._crashed or moment
+        return moment > self._crashed + _CRASHES
+
+    def _gone(self, state: State) -> bool:
+        """Has the process that is watched ended?"""
+        return self._pid != 0 and state.pid != self._pid
 
 
 def understood(told: bytes) -> Found:
@@ -237,6 +326,7 @@ def understood(told: bytes) -> Found:
         raise Refused("what looks at the services inside was ended before it was done: try again")
     services: dict[tuple[str, int, str], Service] = {}
     lacking: list[str] = []
+    others: dict[tuple[str, str], None] = {}
     at: Service | None = None
     for line in lines:
         word, _, rest = line.partition(" ")
@@ -244,11 +334,15 @@ def understood(told: bytes) -> Found:
             at = _named(rest)
         elif word == "lacks":
             lacking.append(rest[:_LAST])
+        elif word == "other" and len(others) < _FEW:
+            name, _, where = rest.partition(" ")
+            others[name, where] = None
         elif at is not None:
             at = _with(at, word, rest)
         if at is not None and len(services) < _MOST:
             services[at.key] = at
-    return Found(tuple(sorted(services.values(), key=lambda each: (each.supervisor, each.name))), tuple(lacking))
+    ordered = sorted(services.values(), key=lambda each: (each.supervisor, each.name))
+    return Found(tuple(ordered), tuple(lacking), tuple(others))
 
 
 def _named(rest: str) -> Service | None:
@@ -266,6 +360,6 @@ def _with(service: Service, word: str, rest: str) -> Service:
     if word == "words":
         return replace(service, words=rest)
     if word == "last":
-        text = rest.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return replace(service, last=_STAMP.sub("", text, count=1)[:_LAST])
+        line = STAMP.sub(b"", rest.encode("utf-8", "surrogateescape"), count=1)
+        return replace(service, last=line.decode("utf-8", "replace")[:_LAST])
     return service

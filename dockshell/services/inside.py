@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from select import POLLIN, poll
 from time import monotonic
 
 from dockshell import entering
-from dockshell.errors import CannotExecute, CommandNotFound, Refused, printable
+from dockshell.errors import CommandNotFound, DockshellError, Refused, printable
 from dockshell.linux.signals import release
 from dockshell.model import Command, replace
+from dockshell.routes.obstacles import require_none
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from dockshell.model import Container
     from dockshell.session import Session
 
-__all__ = ["VIA", "Inside"]
+__all__ = ["VIA", "Inside", "what_runs"]
 
 VIA = "nsenter,exec"  # the ways in that end up among the container's processes, as a root that is its own
 _MUCH = 1 << 21  # bytes that it may say
@@ -38,6 +40,7 @@ class Inside:
         collected: dict[int, list[bytes]] = {1: [], 2: []}
         code = self._run(words, _Reading(lambda stream, data: collected[stream].append(data), patience))
         if code:
+            self.failed()
             said = b"".join(collected[2]).decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise Refused(f"{printable(said)[:300] or f'it ended with {code}'}: see to that in {self._name}")
         return b"".join(collected[1])
@@ -46,27 +49,43 @@ class Inside:
         """Hands on what it says on stdout, as it comes, to its end → its exit code. Raises what entering.run() does."""
         return self._run(words, _Reading(lambda stream, data: take(data) if stream == 1 else None, None))
 
+    def failed(self) -> None:
+        """Raises DockshellError where what has just failed inside failed for a reason that is known from outside."""
+        require_none(self._container, failed=True)
+
     def _run(self, words: Sequence[str], reading: _Reading) -> int:
+        require_none(self._container)
         argv = [word.encode("utf-8", "surrogateescape") for word in (_SHELL, "-c", self._script, "dockshell", *words)]
         command = Command(argv=tuple(argv), user="0", directory="/", input=False)
         try:
             code = entering.run(self._container, command, self._way, drive=reading)[0]
-        except (CommandNotFound, CannotExecute):
+        except CommandNotFound:
             raise Refused(
                 f"{self._name} has no {_SHELL}, by which its services would be looked at: "
-                f"`dockshell exec --tools busybox {self._name} ps` shows what runs in it"
+                f"{what_runs(self._container)} shows what runs in it"
             ) from None
         except _Late as late:
+            self.failed()
             raise Refused(
                 f"what looks after the services in {self._name} {late}: is something in there stuck?"
             ) from None
-
+        except DockshellError:
+            self.failed()
+            raise
         self._way = replace(self._way, voice=Voice())  # which way was taken is told once
         return code
 
     @property
     def _name(self) -> str:
         return printable(self._container.name)
+
+
+def what_runs(container: Container) -> str:
+    """The command that lists that container's processes, in backquotes; it takes no program inside."""
+    name = shlex.quote(printable(container.name))
+    if container.engine.api:
+        return f"`{container.engine.name} top {name}`"
+    return f"`dockshell exec --via toolbox {name} ps`"
 
 
 class _Late(Exception):

@@ -30,7 +30,7 @@ runit_look() {
         printf 'service runit %s %s\nstatus %s\n' "$1" "$service" "$status"
         logger=
         case $status in *"; run: log: (pid "*) logger=$(bracketed "$status") ;; esac
-        told "$(bracketed "${status%%; *: log: *}")" "$logger" "$1"
+        told "$(bracketed "${status%%; *: log: *}")" "$logger" "$1" "$service"
     done
 }
 bracketed() {

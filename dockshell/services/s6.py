@@ -22,7 +22,7 @@ s6_look() {
         pid=${status%% *}
         logger=
         [ ! -d "$service/log" ] || logger=$(s6-svstat -o pid "$service/log" 2>/dev/null)
-        told "${pid#-1}" "${logger#-1}" "$1"
+        told "${pid#-1}" "${logger#-1}" "$1" "$service"
     done
 }
 s6_act() {

@@ -184,8 +184,11 @@ class Service:
         code, out, err = self._inside([_SHELL, "-c", _SCRIPT, "dockshell", verb, _SERVICE, _RECORD])
         if code:
             name = printable(self._container.name)
-            said = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            # What a runtime has to say of a program that it can't start comes on stdout.
+            said = (err.strip() or out.strip()).decode("utf-8", "replace").rpartition("\n")[2]
             why = f"exit code {code}: {printable(said)[:200]}" if said else f"exit code {code}"
+            if verb == "look":
+                raise DockshellError(f"the sshd in {name} could not be looked at ({why}): set that right and try again")
             raise DockshellError(
                 f"the sshd in {name} could not be switched ({why}): set that right and try again; "
                 f"`dockshell ssh disable {name}` undoes what was done so far"

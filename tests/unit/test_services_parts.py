@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dockshell.commands.services import _Lines
 from dockshell.errors import Refused
-from dockshell.services.finding import SUPERVISORS, understood
-from dockshell.services.service import State
+from dockshell.services.finding import SUPERVISORS, _Trial, understood
+from dockshell.services.service import Service, State
+from dockshell.services.stamps import readable
 
 _STATES = {"running", "down", "starting", "stopping", "restarting", "failed", "paused", "absent"}
 
@@ -86,15 +87,65 @@ def test_facts() -> None:
     assert (web.logs, web.last, web.words) == (("/l/current",), "\x1b[31m\ufffd", "")
     assert (other.supervisor, other.words) == ("s6", "container")
     assert found.lacking == ("supervisord: no answer",)
+    assert understood(b"other systemd\nother svscan /srv\nother systemd\nend\n").others == (
+        ("systemd", ""),
+        ("svscan", "/srv"),
+    )
     with pytest.raises(Refused):
         understood(told.removesuffix(b"end\n"))
+
+
+def _watched(before: State, *looks: tuple[float, State], restarted: bool = True) -> str:
+    """What is known of a service by that look at it: `up`, `loop` or, at the end of them all, `open`."""
+    trial = _Trial(Service("web", "runit", 1, "/s/web", before), restarted=restarted)
+    for moment, state in looks:
+        if trial.passed(state, moment):
+            return "up"
+        if trial.failed(state, moment):
+            return "loop"
+    return "open"
+
+
+def test_what_stays_up() -> None:
+    """A restart is one once the new process has run for two seconds, or five where the old one was new, too; one that
+    ended once may come up yet, and what ends again after that doesn't."""
+    old, new = State("running", 7, 900), State("running", 8, 1)
+    down, again = State("restarting", 0, 0), State("running", 9, 0)
+    assert _watched(old, (1.0, old), (2.0, new), (3.9, new)) == "open"
+    assert _watched(old, (1.0, old), (2.0, new), (4.0, new)) == "up"
+    assert _watched(State("running", 7, 1), (2.0, new), (6.9, new)) == "open"
+    assert _watched(State("running", 7, 1), (2.0, new), (7.0, new)) == "up"
+    assert _watched(old, (1.0, old), restarted=False) == "up"
+    assert _watched(old, (2.0, new), (3.5, down), (4.5, again), (9.4, again)) == "open"
+    assert _watched(old, (2.0, new), (3.5, down), (4.5, again), (9.5, again)) == "up"
+    assert _watched(old, (2.0, new), (3.5, again), (6.6, State("running", 10, 0))) == "loop"
+    assert _watched(down, (1.0, down), (4.0, down)) == "open"
+    assert _watched(down, (1.0, down), (4.1, down)) == "loop"
+
+
+@pytest.mark.parametrize(
+    ("line", "tai", "shown"),
+    [
+        (b"@400000006b0d94d11f90cec1 s6 talks", True, b"2026-11-30T15:22:20.529583809Z s6 talks"),
+        (b"@400000006b0d94d11f90cec1 svlogd", False, b"2026-11-30T15:22:47.529583809Z svlogd"),
+        (b"@400000006b0d94d11f90cec1", True, b""),
+        (b"@400000006b0d94d13b9aca00 a billion nanoseconds", True, b""),
+        (b"@4fffffffffffffff00000000 an age", True, b""),
+        (b"@400000004b0d94d11f90cec1 before the last leap second", True, b""),
+        (b"@3fffffff6b0d94d11f90cec1 before 1970", False, b""),
+        (b"words @400000006b0d94d11f90cec1 ", True, b""),
+    ],
+)
+def test_times(line: bytes, tai: bool, shown: bytes) -> None:
+    """TAI64N, as s6 and as others count; what is none is left as it is."""
+    assert readable(line, tai=tai) == (shown or line)
 
 
 _LINES = st.lists(
     st.one_of(
         st.binary(max_size=60),
         st.tuples(
-            st.sampled_from([b"service", b"status", b"log", b"last", b"words", b"lacks"]),
+            st.sampled_from([b"service", b"status", b"log", b"last", b"words", b"lacks", b"other"]),
             st.sampled_from([b"", b"runit", b"s6", b"supervisord", b"run:", b"RUNNING", b"-1"]),
             st.sampled_from([b"", b"1", b"9" * 5000, b"/s/a:", b"\xff"]),
             st.binary(max_size=40),

@@ -14,7 +14,7 @@ useradd --create-home --uid 1000 --shell /bin/bash app
 # What images made of it may ask for: `dockshell image` itself, the pages' walk-through, other supervisors.
 _MIRRORED = (
     "python3-minimal,runit,openssh-server,cron,busybox-syslogd,tini,memcached,nginx-light,curl,"
-    "zsh,tmux,procps,s6,supervisor"
+    "zsh,tmux,procps,s6,supervisor,daemontools"
 )
 _FINISH_SLIM = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale"
 
