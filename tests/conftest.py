@@ -78,7 +78,7 @@ def _merged(
 
 @pytest.fixture
 def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """dockshell(*words, input=None, env=None, engine=None, timeout=30, cwd=None): runs the real command to its end.
+    """dockshell(*words, input=None, env=None, engine=None, timeout=120, cwd=None): runs the real command to its end.
 
     input: bytes for its stdin, None for an empty one. env: added to `environment`; None as a value takes a variable
     out. engine: the Peer that DOCKER_HOST names. cwd: the directory to run it in, None for this process's."""
@@ -88,7 +88,7 @@ def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.Completed
         input: bytes | None = None,
         env: Mapping[str, str | None] | None = None,
         engine: Peer | None = None,
-        timeout: float = 30,
+        timeout: float = 120,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         merged = _merged(environment, engine, env)
@@ -102,7 +102,7 @@ def dockshell(environment: dict[str, str]) -> Callable[..., subprocess.Completed
 
 @pytest.fixture
 def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spawn[bytes]]]:
-    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=15, command=COMMAND): starts the real
+    """terminal(*words, dimensions=(24, 80), env=None, engine=None, timeout=60, command=COMMAND): starts the real
     command on a new pty of that many (rows, columns) and returns the pexpect.spawn, which is closed after the test.
     Bytes go in and come out."""
     spawned: list[pexpect.spawn[bytes]] = []
@@ -112,7 +112,7 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., pexpect.spaw
         dimensions: tuple[int, int] = (24, 80),
         env: Mapping[str, str | None] | None = None,
         engine: Peer | None = None,
-        timeout: float = 15,
+        timeout: float = 60,
         command: Sequence[str] = COMMAND,
     ) -> pexpect.spawn[bytes]:
         merged = _merged(environment, engine, env)
@@ -144,7 +144,7 @@ def nobody(member: Person) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
     def run(*words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         argv, env = [*member.command, *words], member.environment
-        return subprocess.run(argv, input=input, capture_output=True, env=env, cwd="/", check=False, timeout=60)
+        return subprocess.run(argv, input=input, capture_output=True, env=env, cwd="/", check=False, timeout=120)
 
     return run
 

@@ -24,6 +24,7 @@ from dockshell.engines.sdk import SdkApi
 from dockshell.errors import EngineError
 from dockshell.identity import resolve
 from dockshell.target import parse
+from tests.busy import slowdown
 from tests.world import Peer
 
 # A server by the API, as a program: socket, container, user, what to speak; the last word is what ssh(1) is given.
@@ -432,7 +433,7 @@ def test_listing_of_a_large_directory(engine: Peer) -> None:
         if kind is None or engine.name == "docker":
             assert (found[b"f7"].st_uid, found[b"f7"].st_gid) == (1000, 2001)
         assert (tree.user(1000), tree.group(2001)) == (b"app", b"staff2")
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 20 * slowdown()
         close(tree)
 
 

@@ -135,8 +135,8 @@ def test_the_detach_key_leaves_the_command_to_itself(
     assert child.exitstatus == 0
     assert processes(word)
     engine.sh("exec", name, "touch", "/go")
-    until(lambda: engine.sh("exec", name, "cat", "/done", check=False).stdout == b"done\n", 10)
-    until(lambda: not processes(word), 5)
+    until(lambda: engine.sh("exec", name, "cat", "/done", check=False).stdout == b"done\n")
+    until(lambda: not processes(word))
 
 
 def test_several_keys_reach_the_command_but_the_last(docker: Peer, terminal: Any, configure: Configure) -> None:

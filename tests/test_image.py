@@ -47,7 +47,7 @@ def test_it_builds_what_was_asked_for(engine: Peer, dockshell: Run, service: Pat
     assert "RUN apt-get update" in said and f" MB more than {base}" in said and "dont-show" not in said
     name = engine.run(tag)
     told = ("exec", "--login", name, "sh", "-c", 'printf "%s|%s|" "$ODD" "$LINES"; cat /run/begun; pgrep -x sleep; :')
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while (output := dockshell(*told, engine=engine).stdout.decode()).count("begun") < 1 and time.monotonic() < until:
         time.sleep(0.1)
     assert output.startswith(f"{_ODD}|one\ntwo\n|begun\n")
@@ -147,13 +147,13 @@ def test_at_a_terminal_there_is_a_bar(docker: Peer, terminal: Terminal) -> None:
     child.expect(pexpect.EOF)
     assert child.wait() == 0
     slow = docker.build("dockshell-test/slow", "FROM dockshell-test/slim\n"
-                        'RUN printf \'APT::Update::Pre-Invoke {"sleep 60";};\' >/etc/apt/apt.conf.d/x\n')  # fmt: skip
+                        'RUN printf \'APT::Update::Pre-Invoke {"sleep 600";};\' >/etc/apt/apt.conf.d/x\n')  # fmt: skip
     child = terminal("image", "build", "--from", slow, "-t", "dockshell-test/never", engine=docker, timeout=60)
     child.expect_exact(b"RUN apt-get update")
     child.kill(signal.SIGINT)
     child.expect(pexpect.EOF)
     assert child.wait() == 130
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while b"apt-get" in docker.sh("ps", "--no-trunc", "--format", "{{.Command}}").stdout:
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -13,7 +13,7 @@ from tests.world import Peer
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def _eventually(look: Callable[[], object], seconds: float = 20) -> None:
+def _eventually(look: Callable[[], object], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < until
@@ -45,9 +45,8 @@ def test_all_parts_on_alpine(docker: Peer, dockshell: Run) -> None:
     for service in (b"cron", b"sshd", b"syslog"):
         assert [row.split()[1] for row in running.splitlines() if row.split()[:1] == [service]] == [b"running"], running
     assert b"crond" in inside("ps")
-    begun = time.monotonic()
-    docker.sh("stop", name)
-    assert time.monotonic() - begun < 9.5 and docker.inspect(name)["State"]["ExitCode"] == 0
+    docker.sh("stop", "--time", "60", name, timeout=120)
+    assert docker.inspect(name)["State"]["ExitCode"] == 0  # with KILL it is 137
 
 
 def test_my_init_and_setuser_on_alpine(docker: Peer, dockshell: Run) -> None:

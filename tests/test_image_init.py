@@ -14,6 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.busy import slowdown
 from tests.world import Peer
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -65,7 +66,7 @@ def _end(peer: Peer, name: str) -> tuple[int, str]:
     return status, (logs.stdout + logs.stderr).decode(errors="replace").replace("\r", "")
 
 
-def _until(peer: Peer, name: str, script: str, seconds: float = 20) -> str:
+def _until(peer: Peer, name: str, script: str, seconds: float = 60) -> str:
     """Waits until the script inside ends well; returns what it printed."""
     until = time.monotonic() + seconds
     while (done := peer.sh("exec", name, "sh", "-c", script, check=False)).returncode:
@@ -220,21 +221,26 @@ def test_docker_stop_needs_no_kill(docker: Peer, boot: Boot) -> None:
     starting = boot(
         f"put /etc/my_init.d/hangs <<<$'#!/bin/sh\\ntouch /run/up; trap \"echo told\" TERM; sleep 1000; exit 3'\n{last}"
     )
-    hurried = boot(_STUBBORN + "put /etc/service/b/run <<<$'#!/bin/sh\\ntouch /run/up; exec sleep 1000'\n" + last)
+    hurried = boot(
+        _STUBBORN + "put /etc/service/b/run <<<$'#!/bin/sh\\ntouch /run/up; exec sleep 1000'\n" + last,
+        options=("-e", "KILL_PROCESS_TIMEOUT=1000"),
+    )
     names = (everything, services, starting, hurried)
     for name in names:
         _until(docker, name, "test -e /run/up")
     begun = time.monotonic()
-    stops = [subprocess.Popen([*docker.cli, "stop", name], stdout=subprocess.DEVNULL) for name in names[:3]]
+    stops = [
+        subprocess.Popen([*docker.cli, "stop", "--time", "60", name], stdout=subprocess.DEVNULL) for name in names[:3]
+    ]
     docker.sh("kill", "-s", "TERM", hurried)
     _until_said(docker, hurried, "Stopping the services")
     docker.sh("kill", "-s", "TERM", hurried)
-    assert docker.ask("wait", hurried) == "0" and time.monotonic() - begun < 3
+    assert docker.ask("wait", hurried) == "0"
     took = []
     for stop in stops:
-        stop.wait(20)
+        stop.wait(120)
         took.append(time.monotonic() - begun)
-    assert max(took) < 9.7, took
+    assert max(took) < 9.7 * slowdown(), took
     status, said = _end(docker, everything)
     assert status == 137  # the command's, who left TERM unheard
     assert "/etc/my_init.pre_shutdown.d/hangs is killed" in said
@@ -249,7 +255,7 @@ def test_docker_stop_needs_no_kill(docker: Peer, boot: Boot) -> None:
 
 
 def _until_said(peer: Peer, name: str, text: str) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while text not in peer.sh("logs", name).stderr.decode():
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -265,7 +271,7 @@ def test_signals_reach_the_command(docker: Peer, boot: Boot) -> None:
     _until_said(docker, name, "ready")
     for each in ("HUP", "QUIT", "USR1", "USR2", "INT"):
         docker.sh("kill", "-s", each, name)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while f"got {each}" not in docker.ask("logs", name):
             assert time.monotonic() < until, each
             time.sleep(0.02)
@@ -293,7 +299,7 @@ for _ in range(100):
     os.wait()
 while True:
     left = [name for name in os.listdir("/proc") if name.isdigit()]
-    if len(left) == 2 or time.monotonic() > begun + 30:
+    if len(left) == 2 or time.monotonic() > begun + 100:
         break
 print(len(left), "left after", time.monotonic() - begun)
 """
@@ -396,15 +402,23 @@ def test_a_full_disk(docker: Peer, boot: Boot) -> None:
 
 def test_a_read_only_root(engine: Peer, dockshell: Run, boot: Boot) -> None:
     """With a tmpfs at /run and at /tmp it boots, its services run and can be looked after, and it stops well."""
-    options = ("--read-only", "--tmpfs", "/run", "--tmpfs", "/tmp", "-e", "GIVEN=given")
+    options = (
+        "--read-only",
+        "--tmpfs",
+        "/run",
+        "--tmpfs",
+        "/tmp",
+        "-e",
+        "GIVEN=given",
+        "-e",
+        "KILL_PROCESS_TIMEOUT=1000",
+    )
     if engine.name == "podman":
         options = (*options[:1], "--read-only-tmpfs=false", *options[1:])
     image = built(engine, dockshell)
     name = engine.run(image, "/sbin/my_init", "sh", "-c", "echo $GIVEN $SVDIR; exec sleep 1000", options=options)
     _until(engine, name, "SVDIR=/run/service sv status plain | grep ^run:")
-    begun = time.monotonic()
-    engine.sh("stop", name)
-    assert time.monotonic() - begun < 5
+    engine.sh("stop", "--time", "60", name, timeout=120)
     status, said = _end(engine, name)
     assert status == 143 and "given /run/service" in said.splitlines()
     assert said.count("Read-only file system") == 1
@@ -423,9 +437,7 @@ def test_under_another_init(docker: Peer, boot: Boot) -> None:
     )
     _until(docker, name, "test -e /run/up && test -e /etc/service/stubborn/supervise/ok")
     _until(docker, name, "! grep -q '^State:.Z' /proc/[0-9]*/status")
-    begun = time.monotonic()
-    docker.sh("stop", name)
-    assert time.monotonic() - begun < 6
+    docker.sh("stop", "--time", "60", name, timeout=120)
     status, said = _end(docker, name)
     assert status == 5 and "Killed, for TERM did not end it in time: stubborn" in said
     assert "Killed, for TERM did not end it in time: sleep" in said
@@ -445,7 +457,8 @@ def test_small_and_quick(docker: Peer, dockshell: Run) -> None:
         state = docker.inspect(container)["State"]
         began, ended = (datetime.fromisoformat(state[each]) for each in ("StartedAt", "FinishedAt"))
         booted = (int(command) - int(first)) / os.sysconf("SC_CLK_TCK")
-        if booted < 0.5 and (ended - began).total_seconds() < 0.9:
+        slow = slowdown()
+        if booted < 0.5 * slow and (ended - began).total_seconds() < 0.9 * slow:
             break
     else:
         raise AssertionError((booted, began, ended))

@@ -402,8 +402,9 @@ def test_a_reached_pids_limit_is_named(engine: Peer, dockshell: Run) -> None:
     """With a command that raises it; nothing is said to be amiss with the sshd or the shell."""
     _supervised(engine)
     sleeping = "for each in 1 2 3 4; do sleep 9999 & done; wait"
-    name = engine.run("dockshell-test/supervised", "sh", "-c", sleeping, options=("--pids-limit", "5"))
+    name = engine.run("dockshell-test/supervised", "sh", "-c", sleeping)
     _sleep_there(engine, name, 4)
+    _place(engine.pid(name), "pids").joinpath("pids.max").write_text("5")
     for words in _LOOKS:
         done = dockshell(*words, name, engine=engine)
         said = (done.stdout + done.stderr).decode()
@@ -440,15 +441,24 @@ def _sleep_there(peer: Peer, name: str, number: int) -> None:
         time.sleep(0.05)
 
 
-def _freeze(pid: int) -> str:
-    """Freezes that process's cgroup; returns its directory."""
+def _place(pid: int, controller: str) -> Path:
+    """That process's cgroup: of version 1 by that controller, else of version 2."""
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     places = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
-    legacy = f"/sys/fs/cgroup/freezer{places['freezer']}" if "freezer" in places else ""
-    place = legacy or f"/sys/fs/cgroup{places['']}"
-    file, value = ("freezer.state", "FROZEN") if legacy else ("cgroup.freeze", "1")
-    Path(place, file).write_text(value)
-    return place
+    if controller in places:
+        return Path(f"/sys/fs/cgroup/{controller}{places[controller]}")
+    return Path(f"/sys/fs/cgroup{places['']}")
+
+
+def _freeze(pid: int) -> str:
+    """Freezes that process's cgroup; returns its directory."""
+    place = _place(pid, "freezer")
+    legacy = place.joinpath("freezer.state")
+    if legacy.exists():
+        legacy.write_text("FROZEN")
+    else:
+        place.joinpath("cgroup.freeze").write_text("1")
+    return str(place)
 
 
 def _remedied(peer: Peer, remedy: str) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,13 +118,14 @@ def test_a_terminal(caller: Caller) -> None:
     )
     try:
         child.sendline(b"stty size; tty; echo e''nd")
-        child.expect(rb"33 111\r\n(/dev/\S+)\r\n", timeout=15)
+        child.expect(rb"33 111\r\n(/dev/\S+)\r\n", timeout=60)
         child.expect(rb"end\r\n")
-        child.sendline(b"sleep 1000; echo w''oken $?")
-        time.sleep(0.5)
+        word = unique()
+        child.sendline(f"sleep {word}; echo w''oken $?".encode())
+        until(lambda: processes(f"sleep\0{word}"))
         child.sendintr()
         child.sendline(b"exit 9")
-        child.expect(pexpect.EOF, timeout=15)
+        child.expect(pexpect.EOF, timeout=60)
         child.wait()
     finally:
         child.close()
@@ -148,9 +148,9 @@ def test_nothing_is_left_of_a_death(caller: Caller, number: signal.Signals) -> N
             assert child.stdout and child.stdout.readline() == b"begun\n"
             assert processes(word) and caller.sidecars()
             child.send_signal(number)
-            until(lambda: not processes(word), 4)
-            until(lambda: not caller.sidecars(), 4)
-            code = child.wait(10)
+            until(lambda: not processes(word))
+            until(lambda: not caller.sidecars())
+            code = child.wait(60)
         finally:
             end_all(word)
             child.kill()

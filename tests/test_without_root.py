@@ -60,7 +60,7 @@ def test_what_cannot_be_promised_is_said(member: Person, docker: Peer) -> None:
         try:
             assert process.stdout and process.stderr and process.stdout.readline() == b"begun\n"
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 143
+            assert process.wait(60) == 143
             said = process.stderr.read().decode().splitlines()
             assert said[-2].endswith("no /bin/sh inside that could: it gets no signals, and outlives a KILL of ours")
             assert said[-1].startswith("dockshell: signal 15: ") and "no /bin/sh inside" in said[-1]

@@ -110,7 +110,7 @@ class Cell:
         def make() -> str:
             name = self.peer.run(image, *command, options=options)
             if command:
-                until(lambda: Path(f"/proc/{self.pid(name)}/comm").read_text() == "sleep\n", 10)
+                until(lambda: Path(f"/proc/{self.pid(name)}/comm").read_text() == "sleep\n")
             return name
 
         return self.peer.kept(" ".join((image, *options, *command)), make)
@@ -159,7 +159,7 @@ class Cell:
         container: str = "",
         input: bytes = b"",
         env: Mapping[str, str | None] | None = None,
-        timeout: float = 30,
+        timeout: float = 120,
     ) -> subprocess.CompletedProcess[bytes]:
         """`dockshell exec --via ROUTE OPTIONS CONTAINER -- WORDS`, to its end, with pipes."""
         argv = self.argv(*words, options=options, container=container)
@@ -174,7 +174,7 @@ class Cell:
         """`dockshell shell`: a login shell, which reads the script from its input."""
         container, env = more.get("container", ""), self.environment(more.get("env"))
         argv = self.argv(options=options, container=container)
-        return subprocess.run(argv, input=script.encode(), env=env, capture_output=True, timeout=30, check=False)
+        return subprocess.run(argv, input=script.encode(), env=env, capture_output=True, timeout=120, check=False)
 
     @contextlib.contextmanager
     def started(

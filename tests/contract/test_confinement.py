@@ -127,7 +127,7 @@ def test_seccomp_filter_is_the_containers_own(cell: Cell) -> None:
     container = cell.home if cell.home != SANDBOX else cell.peer.shared("busybox")
     word = unique()
     with cell.started("sleep", word, container=container):
-        (pid,) = until(lambda: processes(word), 5)
+        (pid,) = until(lambda: processes(word))
         program = program_of(pid)
         own = program_of(cell.pid(container))
         assert len(program) == len(own) > 80
@@ -232,7 +232,7 @@ def test_keyring_of_the_caller_stays_outside(cell: Cell) -> None:
     libc = ctypes.CDLL(None)
     join = functools.partial(libc.syscall, 250, 1, b"callers-own")
     with cell.started("sh", "-c", KEYRING, container=container, preexec_fn=join) as process:
-        told, _ = process.communicate(timeout=10)
+        told, _ = process.communicate(timeout=60)
     assert b"keyring;" in told and b"callers-own" not in told
 
 
@@ -261,7 +261,7 @@ def test_links_do_not_lead_out(cell: Cell, trap: str, tmp_path_factory: pytest.T
 def test_nothing_but_a_file_is_read(cell: Cell, trap: str) -> None:
     """What would hang whoever opens it, or never ends, is no passwd either."""
     container = cell.with_options("busybox", command=["sh", "-c", f"rm /etc/passwd; {trap}; exec sleep 100000"])
-    done = cell.run("echo", "ran", container=container, timeout=10)
+    done = cell.run("echo", "ran", container=container, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"ran\n"), done
 
 
@@ -286,8 +286,8 @@ def test_container_that_ended_is_not_entered(cell: Cell) -> None:
     container = cell.peer.run("busybox")
     argv = cell.argv("echo", "ran", target=cell.target(container))
     cell.peer.sh("kill", container)
-    until(lambda: not cell.peer.inspect(container)["State"]["Running"], 5)
-    done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=20, check=False)
+    until(lambda: not cell.peer.inspect(container)["State"]["Running"])
+    done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=60, check=False)
     assert cell.refused(done), done
 
 
@@ -303,7 +303,7 @@ def test_container_that_was_restarted_is_entered_where_it_is(cell: Cell) -> None
     )
     if before != container:
         argv = cell.argv("echo", "ran", target=before)
-        done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=20, check=False)
+        done = subprocess.run(argv, env=cell.environment(), capture_output=True, timeout=60, check=False)
         assert cell.refused(done), done
 
 
@@ -322,7 +322,7 @@ def test_number_that_came_to_mean_another_is_not_entered(cell: Cell) -> None:
             with Impostor(rows, inspected={**facts, "State": state}).serving() as engine:
                 argv = cell.argv("echo", "ran", target=cell.believing(cell.home, pid))
                 env = cell.environment({"DOCKER_HOST": engine.url})
-                done = subprocess.run(argv, env=env, capture_output=True, timeout=20, check=False)
+                done = subprocess.run(argv, env=env, capture_output=True, timeout=60, check=False)
             ran.append((done.returncode, done.stdout))
         process.kill()
     assert ran == [(0, b"ran\n"), (125, b""), (125, b"")]

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from dockshell.demo.sandbox import sandbox
+from tests.busy import slowdown
 from tests.contract.cell import SANDBOX, Cell
 from tests.contract.watching import end_all, leads, processes, unique, until
 
 NAMES = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2")
-# The contract's two seconds, and what a busy machine adds until everything has been noticed.
-SOON = 3.0
+SOON = 60.0  # what a busy machine may take, where no time was promised
 
 
 def _number(name: str) -> signal.Signals:
@@ -54,10 +54,10 @@ def test_signals_reach_the_command(cell: Cell) -> None:
 def test_signal_reaches_the_process_group(cell: Cell, name: str) -> None:
     """What a script has put into the background is ended along with it."""
     with _running(cell, "sleep @ & echo begun; wait") as (process, number):
-        until(lambda: processes(f"sleep\0{number}"), 30)
+        until(lambda: processes(f"sleep\0{number}"))
         process.send_signal(_number(name))
         assert process.wait(30) == 128 + _number(name)
-        until(lambda: not processes(number), 30)
+        until(lambda: not processes(number))
 
 
 @pytest.mark.line(11)
@@ -66,7 +66,7 @@ def test_signal_ends_a_command_that_does_not_care(cell: Cell, name: str) -> None
     """A command with no handler ends by the signal, and dockshell with 128 and its number."""
     with _running(cell, "echo begun; exec sleep @") as (process, number):
         process.send_signal(_number(name))
-        assert process.wait(5) == 128 + _number(name)
+        assert process.wait(60) == 128 + _number(name)
         until(lambda: not processes(number), SOON)
 
 
@@ -77,7 +77,7 @@ def test_signals_reach_a_command_with_a_terminal(cell: Cell) -> None:
     child.expect_exact(b"begun")
     for name in ("TERM", "USR1"):
         os.kill(child.pid, _number(name))
-        child.expect_exact(b"caught", timeout=5)
+        child.expect_exact(b"caught", timeout=60)
 
 
 @pytest.mark.line(11)
@@ -92,7 +92,7 @@ def test_ignored_signal_stays_ignored(cell: Cell) -> None:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b""
-        assert process.wait(5) == 3
+        assert process.wait(60) == 3
 
 
 STUBBORN = "trap '' HUP TERM INT; sh -c 'trap \"\" HUP TERM; sleep @; : ' & echo begun; while :; do sleep @; done"
@@ -104,7 +104,7 @@ def test_no_orphans(cell: Cell) -> None:
     with _running(cell, "sleep @ & sh -c 'sleep @ & sleep @' & echo begun; sleep @; : ") as (process, number):
         until(lambda: len(processes(number)) >= 3, SOON)
         process.kill()
-        process.wait(5)
+        process.wait(60)
         until(lambda: not processes(number), SOON)
 
 
@@ -114,7 +114,7 @@ def test_no_orphans_whatever_it_dies_of(cell: Cell, name: str) -> None:
     """A crash, or a signal that it doesn't pass on: the same."""
     with _running(cell, "echo begun; sleep @; : ") as (process, number):
         process.send_signal(_number(name))
-        process.wait(5)
+        process.wait(60)
         until(lambda: not processes(number), SOON)
 
 
@@ -143,8 +143,11 @@ def test_no_orphans_of_the_stubborn_kind(cell: Cell) -> None:
     """What ignores HUP and TERM gets KILL."""
     with _running(cell, STUBBORN) as (process, number):
         process.kill()
-        process.wait(5)
+        began = time.monotonic()
         until(lambda: not processes(number), SOON)
+        # The contract's two seconds, and what a busy machine adds until everything has been noticed.
+        took = time.monotonic() - began
+        assert took < 3 * slowdown(), took
 
 
 @pytest.mark.line(12)
@@ -156,7 +159,7 @@ def test_no_orphans_in_the_order_of_signals(cell: Cell) -> None:
     script = traps + "; exec 2>/dev/null; echo begun; while :; do sleep 0.05; done; : @"
     with _running(cell, script) as (process, number):
         process.kill()
-        process.wait(5)
+        process.wait(60)
         until(lambda: not processes(number), SOON)
     assert cell.ask("cat", place).strip() == "HUP"
     cell.ask("rm", place)
@@ -182,7 +185,7 @@ def test_timeout_ends_the_session(cell: Cell) -> None:
     done = cell.sh(f"sleep {number} & echo begun; wait", options=["--timeout", "0.4"])
     assert (done.returncode, done.stdout) == (124, b"begun\n")
     assert done.stderr.startswith(b"dockshell: sh took longer than 0.4 seconds") and done.stderr.count(b"\n") == 1
-    until(lambda: not processes(number), 30)
+    until(lambda: not processes(number))
 
 
 @pytest.mark.line(12)
@@ -194,7 +197,7 @@ def test_daemon_outlives_dockshell(cell: Cell) -> None:
         with _running(cell, script) as (process, number):
             until(lambda: leads(daemon), SOON)
             process.kill()
-            process.wait(5)
+            process.wait(60)
             until(lambda: not processes(number), SOON)
             assert processes(daemon)
     finally:
@@ -232,8 +235,9 @@ def test_container_that_stops_ends_the_session(cell: Cell) -> None:
     with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep @; : ") as (process, _):
         doomed.end()
         before = time.monotonic()
-        assert process.wait(10) == 137
-        assert time.monotonic() - before < SOON
+        assert process.wait(60) == 137
+        took = time.monotonic() - before
+        assert took < 3 * slowdown(), took
 
 
 @pytest.mark.line(13)
@@ -241,7 +245,7 @@ def test_container_that_stops_is_told(cell: Cell) -> None:
     """A line says why the session ended."""
     with _doomed(cell) as doomed, _running(doomed, "echo begun; sleep @; : ") as (process, _):
         doomed.end()
-        process.wait(10)
+        process.wait(60)
         assert process.stderr
         said = process.stderr.read().decode()
         assert said.count("\n") == 1 and said.startswith(cell.speaker) and "stopped" in said, said
@@ -267,7 +271,7 @@ def test_command_is_seen_and_killed_from_inside(cell: Cell) -> None:
     with _running(cell, "echo begun; exec sleep @") as (process, number):
         line = next(line for line in cell.ask("ps", "ax").splitlines() if f"sleep {number}" in line)
         cell.ask("kill", "-TERM", line.split()[0])
-        assert process.wait(5) == 143
+        assert process.wait(60) == 143
 
 
 @pytest.mark.line(14)

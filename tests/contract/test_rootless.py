@@ -36,7 +36,7 @@ def unfiltered(world: World) -> str:
 
 def _exec(owner: Person, *words: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
     argv = [*owner.command, "exec", *words]
-    return subprocess.run(argv, env=owner.environment, capture_output=True, timeout=30, check=False, **more)
+    return subprocess.run(argv, env=owner.environment, capture_output=True, timeout=60, check=False, **more)
 
 
 def test_owner_enters_as_the_engine_does(world: World, owner: Person, unfiltered: str) -> None:
@@ -75,7 +75,7 @@ def test_owner_has_a_terminal(owner: Person, unfiltered: str) -> None:
     words = [*owner.command, "exec", "--via", "nsenter", "-u", "app", unfiltered]
     script = 'test -t 0 && stat -c "of-%U" $(tty) && : >/dev/tty && stty size'
     child: pexpect.spawn[bytes] = pexpect.spawn(
-        words[0], [*words[1:], "sh", "-c", script], env=owner.environment, dimensions=(33, 101), timeout=15
+        words[0], [*words[1:], "sh", "-c", script], env=owner.environment, dimensions=(33, 101), timeout=60
     )
     try:
         child.expect_exact(b"of-app\r\n33 101\r\n")
@@ -92,11 +92,11 @@ def test_owner_leaves_no_orphans(owner: Person, unfiltered: str, number: signal.
     argv = [*owner.command, "exec", "--via", "nsenter", unfiltered, "sh", "-c", script]
     with subprocess.Popen(argv, env=owner.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"begun\n"
-        until(lambda: len(processes(word)) == 2, 3)
+        until(lambda: len(processes(word)) == 2)
         process.send_signal(number)
-        assert process.wait(5) == (9 if number == signal.SIGTERM else -number)
+        assert process.wait(60) == (9 if number == signal.SIGTERM else -number)
     try:
-        until(lambda: not processes(word), 3)
+        until(lambda: not processes(word))
     finally:
         end_all(word)
 

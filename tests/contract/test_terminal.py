@@ -14,6 +14,7 @@ from struct import unpack
 import pexpect
 import pytest
 
+from tests.busy import slowdown
 from tests.contract.cell import Cell
 from tests.contract.watching import children, unique
 
@@ -108,7 +109,7 @@ def test_size_follows_every_change(cell: Cell) -> None:
     child.expect(b"be-gun")
     for rows, columns in ((40, 132), (10, 20), (50, 200)):
         child.setwinsize(rows, columns)
-        child.expect_exact(f"<{rows} {columns}>".encode(), timeout=5)
+        child.expect_exact(f"<{rows} {columns}>".encode(), timeout=60)
 
 
 @pytest.mark.line(8)
@@ -137,7 +138,7 @@ def test_keys_get_through_at_once(cell: Cell) -> None:
     child = _echoes(cell)
     for key in (b"\x10", b"\x10", b"\x11", b"\x03", b"\x04", b"\x1a", b"\x1c", b"\x1d", b"\x13", b"~", b"\r", b"\x7f"):
         child.send(key)
-        child.expect_exact(b"<%02x>" % key[0], timeout=5)
+        child.expect_exact(b"<%02x>" % key[0], timeout=60)
 
 
 @pytest.mark.line(9)
@@ -145,7 +146,7 @@ def test_ctrl_caret_gets_through_at_once(cell: Cell) -> None:
     """The one key that is hardest to reach."""
     child = _echoes(cell)
     child.send(b"\x1e")
-    child.expect_exact(b"<1e>", timeout=2)
+    child.expect_exact(b"<1e>", timeout=2 * slowdown())
 
 
 @pytest.mark.line(9)
@@ -155,7 +156,7 @@ def test_there_are_no_escape_sequences(cell: Cell) -> None:
     for keys in (b"\x10\x11", b"\r~.", b"\x1d"):
         child.send(keys)
         for key in keys:
-            child.expect_exact(b"<%02x>" % key, timeout=5)
+            child.expect_exact(b"<%02x>" % key, timeout=60)
     assert child.isalive()
 
 
@@ -165,7 +166,7 @@ def test_ctrl_c_interrupts(cell: Cell) -> None:
     child = cell.terminal("sh", "-c", "trap 'echo caug-ht; exit 9' INT; echo be-gun; while :; do sleep 0.05; done")
     child.expect_exact(b"be-gun")
     child.send(b"\x03")
-    child.expect_exact(b"caug-ht", timeout=5)
+    child.expect_exact(b"caug-ht", timeout=60)
     assert _finished(child) == 9
 
 
@@ -203,7 +204,7 @@ def _from_a_shell(cell: Cell, *words: str, container: str = "") -> Iterator[tupl
     argv = cell.argv(*words, container=container, terminal=True)
     script = 'stty -g; "$@"; code=$?; [ $code != 137 ] || sleep 0.5; stty -g; echo "left-with $code"; sleep 100000'
     child: pexpect.spawn[bytes] = pexpect.spawn(
-        "/bin/sh", ["-c", script, "sh", *argv], env=cell.environment(), timeout=15
+        "/bin/sh", ["-c", script, "sh", *argv], env=cell.environment(), timeout=60
     )
     try:
         child.expect_exact(b"be-gun")
@@ -216,7 +217,7 @@ def _left_as_it_was(child: pexpect.spawn[bytes]) -> int:
     """Waits for the session's end → its exit code. Raises AssertionError where the terminal is not as it was."""
     before = re.search(rb"^([0-9a-f:]{40,})\r\n", child.before)
     assert before, child.before
-    child.expect(rb"([0-9a-f:]{40,})\r?\n", timeout=10)
+    child.expect(rb"([0-9a-f:]{40,})\r?\n", timeout=60)
     after = child.match.group(1)
     child.expect(rb"left-with (\d+)")
     assert after == before.group(1)
@@ -265,6 +266,6 @@ def test_tmux_runs_inside(cell: Cell) -> None:
     container = cell.peer.shared("baseimage")
     name = unique()
     child = cell.terminal("tmux", "-L", name, "new", "echo si''ze $(stty size); sleep 100", container=container)
-    child.expect(rb"size 23 80", timeout=15)
+    child.expect(rb"size 23 80", timeout=60)
     cell.peer.sh("exec", container, "tmux", "-L", name, "kill-server")
     child.expect_exact(b"[server exited]")

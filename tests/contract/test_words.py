@@ -112,7 +112,7 @@ def test_what_does_not_run_is_125(cell: Cell) -> None:
     container = cell.peer.run("busybox")
     argv = cell.argv("true", target=cell.target(container))
     cell.peer.sh("kill", container)
-    until(lambda: not cell.peer.inspect(container)["State"]["Running"], 5)
+    until(lambda: not cell.peer.inspect(container)["State"]["Running"])
     done = _typed(cell, argv)
     assert done.returncode == 125, done
     assert "running" in _told(done) or cell.engine == "kernel", done
@@ -128,7 +128,7 @@ def test_what_is_wrongly_put_is_2(cell: Cell) -> None:
 
 
 def _typed(cell: Cell, argv: Sequence[str | bytes]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(argv, env=cell.environment(), capture_output=True, check=False, timeout=30)
+    return subprocess.run(argv, env=cell.environment(), capture_output=True, check=False, timeout=60)
 
 
 WRONG: dict[str, Callable[[Cell], list[str | bytes]]] = {

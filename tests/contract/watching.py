@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 T = TypeVar("T")
 
 
-def until(true: Callable[[], T], seconds: float) -> T:
+def until(true: Callable[[], T], seconds: float = 60.0) -> T:
     """Waits for the condition, and gives what it came out as. Raises AssertionError when the time is over."""
     end = time.monotonic() + seconds
     while not (found := true()):

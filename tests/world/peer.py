@@ -34,7 +34,7 @@ class Peer:
         return f"<{self.name}>"
 
     def sh(
-        self, *words: str, check: bool = True, input: bytes | None = None, timeout: float = 60
+        self, *words: str, check: bool = True, input: bytes | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs the engine's own command with these words: `peer.sh("exec", name, "id")`. Raises AssertionError, with
         what the command said, where it fails and check is on."""
