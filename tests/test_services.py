@@ -434,9 +434,9 @@ def test_a_frozen_container_is_named(engine: Peer, dockshell: Run) -> None:
 
 
 def _sleep_there(peer: Peer, name: str, number: int) -> None:
-    """Waits until so many `sleep`s run in there, beside a shell whose words have one too."""
+    """Waits until so many `sleep`s run in there."""
     until = time.monotonic() + 60
-    while peer.ask("top", name).count("sleep 9999") < number + 1:
+    while sum(each.rstrip().endswith(" sleep 9999") for each in peer.ask("top", name).splitlines()) < number:
         assert time.monotonic() < until
         time.sleep(0.05)
 
