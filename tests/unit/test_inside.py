@@ -24,7 +24,10 @@ SHELLS = {
 }
 
 
-@pytest.fixture(params=SHELLS)
+_INSTALLED = [pytest.param(name, marks=pytest.mark.packages) for name in ("busybox", "zsh")]
+
+
+@pytest.fixture(params=["dash", "bash", *_INSTALLED])
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """Each in turn, as far as this machine has it; dash and bash it has."""
     words = SHELLS[request.param]

@@ -341,6 +341,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         assert "--authorized-keys" in str(error.value) or "MiB" in str(error.value)
 
 
+@pytest.mark.packages
 def test_keys_of_ssh_keygen_are_taken(world: World, tmp_path: Path) -> None:
     """What OpenSSH's own program makes, comment and all."""
     program = world.need_program("ssh-keygen")

@@ -13,6 +13,8 @@ from dockshell.errors import UsageError
 from dockshell.ssh import keys
 from tests.world import World
 
+pytestmark = pytest.mark.packages
+
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

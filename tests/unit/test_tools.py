@@ -21,6 +21,8 @@ from dockshell.tools.chosen import choose
 from dockshell.tools.layout import lay, programs
 from dockshell.tools.unpacking import unpack
 
+pytestmark = pytest.mark.packages
+
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_callers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import Unavailable, World
+from tests.world import Unavailable, World, flaky
 from tests.world.archive import Layer, write_image
 from tests.world.daemon import Daemon, answers
 from tests.world.leaks import leaks
@@ -108,32 +108,79 @@ def test_leaks_are_seen() -> None:
         os.close(end)
 
 
+def _pytest(directory: Path, ci: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A run of the tests in a directory, with what reporting.py adds."""
+    plain = ["-p", "tests.world.reporting", "-c", os.devnull, "--rootdir", str(directory)]
+    env = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    argv = [sys.executable, "-m", "pytest", *plain, *words, str(directory)]
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 6)])
 def test_what_could_not_run_is_listed_and_fails_in_ci(tmp_path: Path, ci: str, code: int) -> None:
     """A skip is listed with its reason after the run; with CI=true it fails the run."""
     (tmp_path / "test_it.py").write_text(
         "import pytest\ndef test_one(): pytest.skip('no moon')\ndef test_two(): pass\n"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "tests.world.reporting",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            tmp_path,
-            tmp_path,
-        ],
-        env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _pytest(tmp_path, ci)
     listed = done.stdout.partition("could not run")[2]
     assert "   1  no moon" in listed
     assert ("fails the run" in listed) == bool(ci)
     assert "1 passed, 1 skipped" in listed.splitlines()[-1]
     assert done.returncode == code
+
+
+_NOW_AND_THEN = """
+import os, pathlib, pytest
+first = not os.path.exists("FLAG")
+@pytest.fixture
+def torn():
+    yield
+    assert not first
+@pytest.mark.parametrize("way", ["ssh", "exec"])
+def test_now_and_then(way): assert not first
+def test_by_its_end(torn): pathlib.Path("FLAG").touch()
+@pytest.mark.xfail(strict=True)
+def test_expected_to_fail(): assert first
+def test_always(): assert False
+def test_never(): pass
+"""
+
+
+@pytest.mark.parametrize(("ci", "twice", "code"), [("", False, 0), ("true", False, 7), ("true", True, 1)])
+def test_what_passed_only_when_tried_again(tmp_path: Path, ci: str, twice: bool, code: int) -> None:
+    """The second run names what it was that failed at first and then passed; with CI=true that fails the run. What
+    fails twice is not among it, nor what never failed."""
+    names = tmp_path / "names"
+    (tmp_path / "test_it.py").write_text(_NOW_AND_THEN.replace("FLAG", str(tmp_path / "flag")))
+    left_out = () if twice else ("--deselect", "test_it.py::test_always")
+    assert _pytest(tmp_path, ci, *left_out).returncode == 1
+    again = ("--last-failed", "--last-failed-no-failures", "none", "--again", str(names))
+    assert _pytest(tmp_path, ci, *again).returncode == code
+    now_and_then = ("test_now_and_then[ssh]", "test_now_and_then[exec]", "test_by_its_end", "test_expected_to_fail")
+    assert sorted(names.read_text().splitlines()) == sorted(f"  test_it.py::{name}" for name in now_and_then)
+
+
+def test_what_is_known_may_pass_when_tried_again(tmp_path: Path) -> None:
+    """A test with a reason in flaky.py is named with it, and fails no run."""
+    known, why = next(iter(flaky.KNOWN.items()))
+    file, _, test = known.partition("::")
+    place = tmp_path / file
+    place.parent.mkdir(parents=True)
+    name, _, parameter = test.partition("[")
+    place.write_text(
+        f"import pytest\n@pytest.mark.parametrize('cell', [{parameter.rstrip(']')!r}])\ndef {name}(cell): pass\n"
+    )
+    assert _pytest(tmp_path, "true", "--again", str(tmp_path / "names")).returncode == 0
+    assert (tmp_path / "names").read_text() == f"  {known} (known: {why})\n"
+
+
+def test_what_is_known_is_there() -> None:
+    """Each entry of flaky.py is the beginning of a test's name, and has its reason."""
+    files = sorted({beginning.partition("::")[0] for beginning in flaky.KNOWN})
+    words = ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    tests = done.stdout.splitlines()
+    for beginning, why in flaky.KNOWN.items():
+        assert any(test.startswith(beginning) for test in tests), f"{beginning} is no test's name"
+        assert why

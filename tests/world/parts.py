@@ -1,12 +1,16 @@
-"""The suite in three parts that can run side by side: `--part contract`, `--part docker` and `--part others`. Most of a
-test's time is spent waiting for an engine, so three at a time take little more than a third as long. Each part has a
-World of its own, and as far as can be starts other engines in it than the others do."""
+"""The suite in parts. `--part unit` comes first: unit tests that need no more than a checkout and its .venv. Then
+three that can run side by side: `--part contract`, `--part docker` and `--part others`. Most of a test's time is spent
+waiting for an engine, so three at a time take little more than a third as long. Each part has a World of its own, and
+as far as can be starts other engines in it than the others do.
+
+`@pytest.mark.packages` is for a unit test that needs a system package, which `./dev test` installs after the first
+part."""
 
 from __future__ import annotations
 
 import pytest
 
-_PARTS = ("contract", "docker", "others")
+_PARTS = ("unit", "contract", "docker", "others")
 # With these the parts take about as long.
 _BEGINNINGS = (
     "tests/contract/",
@@ -25,6 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", choices=_PARTS, help="runs one part of the tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "packages: a unit test that needs a system package")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("part")
     if wanted:
@@ -37,7 +45,9 @@ def _part(item: pytest.Item) -> str:
     """By its parameters: those of a cell, of the fixture `engine` and the like."""
     parameters = getattr(item, "callspec", None)
     named = parameters.id if parameters else ""
-    if "tests/unit/" in item.nodeid or "podman" in named:
+    if "tests/unit/" in item.nodeid:
+        return "others" if item.get_closest_marker("packages") else "unit"
+    if "podman" in named:
         return "others"
     if item.nodeid.startswith(_BEGINNINGS):
         return "contract"

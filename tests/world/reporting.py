@@ -1,4 +1,7 @@
-"""What could not run is said at the end of every run, with its reason; where CI is true it fails the run."""
+"""What could not run is said at the end of every run, with its reason; where CI is true it fails the run.
+
+`--again FILE` is for the run of what failed before: the tests that pass now are written to the end of FILE, a line
+each. Where CI is true they fail the run, but for those that flaky.py gives a reason for."""
 
 from __future__ import annotations
 
@@ -7,7 +10,13 @@ from collections import Counter
 
 import pytest
 
-COULD_NOT_RUN = 6  # an exit code that pytest itself doesn't have
+from tests.world import flaky
+
+COULD_NOT_RUN, ONLY_AGAIN = 6, 7  # exit codes that pytest itself doesn't have
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--again", metavar="FILE", help="what failed before is run again: what passes now goes into FILE")
 
 
 def in_ci() -> bool:
@@ -23,9 +32,26 @@ def _reasons(reporter: pytest.TerminalReporter) -> Counter[str]:
     return found
 
 
+def _passed(reporter: pytest.TerminalReporter) -> list[str]:
+    """The node ids of what passed, or failed as it is expected to, in all its phases."""
+    named = {
+        verdict: [report.nodeid for report in reporter.stats.get(verdict, ())]
+        for verdict in ("passed", "xfailed", "failed", "error")
+    }
+    return [test for test in named["passed"] + named["xfailed"] if test not in named["failed"] + named["error"]]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
-    if reporter and in_ci() and _reasons(reporter):
+    if not reporter:
+        return
+    if file := session.config.getoption("again"):
+        passed = {test: flaky.reason(test) for test in _passed(reporter)}
+        with open(file, "a", encoding="utf-8") as out:
+            out.writelines(f"  {test}{why and f' (known: {why})'}\n" for test, why in passed.items())
+        if in_ci() and not all(passed.values()) and session.exitstatus == 0:
+            session.exitstatus = ONLY_AGAIN
+    if in_ci() and _reasons(reporter):
         session.exitstatus = COULD_NOT_RUN
 
 

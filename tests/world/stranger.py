@@ -86,11 +86,11 @@ def make_machine(suite: str, directory: str, scratch: str, say: Callable[[str], 
         else:
             shutil.copy(source, checkout)
     run(["chown", "-R", f"{USER}:{USER}", checkout])
-    unpack(_wheels(SUITES[suite], scratch, say), os.path.join(directory, "srv/wheels"))
+    unpack(wheels(SUITES[suite], scratch, say), os.path.join(directory, "srv/wheels"))
     return Machine(directory, suite)
 
 
-def _wheels(python: str, scratch: str, say: Callable[[str], None]) -> str:
+def wheels(python: str, scratch: str, say: Callable[[str], None]) -> str:
     """The path of a tar of the wheels that this checkout needs with that Python."""
     with open(os.path.join(_ROOT, "pyproject.toml"), "rb") as file:
         project = tomllib.load(file)
