@@ -119,6 +119,7 @@ class _Recorded:
     def __init__(self, session: Session, tape: Tape) -> None:
         self._session = session
         self._tape = tape
+        self.unread = session.unread
         self.end_input = session.end_input
         self.signal = session.signal
         self.unkept = session.unkept

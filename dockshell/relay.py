@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from dockshell.linux.lookahead import Lookahead
     from dockshell.session import Session
 
 __all__ = ["Alarm", "relay", "write_some"]
@@ -91,6 +92,7 @@ class _Relay:
         self._terminal = terminal
         self._reading = input
         self._pending = first
+        self._lookahead: Lookahead | None = None
         self._closed: set[int] = set()
         self._wide: set[int] = set()
 
@@ -101,6 +103,11 @@ class _Relay:
         gc.enable()
         self._alarm = Alarm()
         restore = self._listen()
+        if self._reading and not self._pending and session.input is not None and session.unread() is not None:
+            # A command that reads nothing takes nothing from the loop in a script that we may be in.
+            from dockshell.linux.lookahead import lookahead
+
+            self._lookahead = lookahead(0, session.unread, session.input)
         try:
             release()
             if self._terminal and self._reading and os.isatty(0):
@@ -111,6 +118,8 @@ class _Relay:
             return self._loop()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._lookahead:
+                self._lookahead.close()
             for number, handler in restore:
                 signal.signal(number, handler)
             self._alarm.close()
@@ -122,17 +131,22 @@ class _Relay:
             poller.register(self._alarm.descriptor, POLLIN)
             for descriptor in (*ready, *self._others):
                 poller.register(descriptor, POLLIN)
-            accepting = session.input
+            accepting, source, patience = session.input, -1, None
             if self._pending and accepting is not None:
                 poller.register(accepting, POLLOUT | (POLLIN if accepting in ready else 0))
             elif self._reading and accepting is not None:
-                poller.register(0, POLLIN)
-            for descriptor, events in poller.poll():
+                source, patience = self._lookahead.descriptor if self._lookahead else (0, None)
+                if source >= 0:
+                    poller.register(source, POLLIN)
+            found = poller.poll(patience)
+            if not found:
+                self._read()
+            for descriptor, events in found:
                 if descriptor == self._alarm.descriptor:
                     self._alarm.silence()
                 if descriptor in self._others:
                     self._others[descriptor]()
-                if descriptor == 0 and not self._pending and 0 not in ready:
+                if descriptor == source and not self._pending and source not in ready:
                     self._read()
                 if descriptor in ready and events & (POLLIN | _GONE):
                     for stream, data in session.receive(descriptor):
@@ -144,15 +158,18 @@ class _Relay:
 
     def _read(self) -> None:
         try:
-            self._pending = os.read(0, _CHUNK)
+            data = self._lookahead.copy() if self._lookahead else os.read(0, _CHUNK)
         except BlockingIOError:
             return
         except OSError:
-            self._pending = b""  # a terminal that went away gives EIO, a closed stdin EBADF
-        if self._pending:
+            data = b""  # a terminal that went away gives EIO, a closed stdin EBADF
+        if data is None:
+            return
+        self._pending = data
+        if data:
             if self.detach_key:
                 self._look_for_leave()
-            if self.taken is not None:
+            if self.taken is not None and not self._lookahead:
                 self.taken = self.taken + self._pending if len(self.taken) < _MOST_TAKEN else None
             self._widen(0, self._pending)
             self._pass_on()
@@ -175,7 +192,10 @@ class _Relay:
             self._wide.add(widened(descriptor))
 
     def _pass_on(self) -> None:
-        self._pending = self._pending[self._session.send(self._pending) :]
+        count = self._session.send(self._pending)
+        self._pending = self._pending[count:]
+        if self._lookahead:
+            self._lookahead.sent(count)
 
     def _write(self, stream: int, data: bytes) -> None:
         if stream in self._closed:

@@ -63,6 +63,10 @@ class Session(Protocol):
         A command that no longer reads is no error: `input` turns None.
         """
 
+    def unread(self) -> int | None:
+        """How many of the bytes that send() took the command hasn't read, also after its end; None where nobody can
+        tell."""
+
     def end_input(self) -> None:
         """End of input: after all that send() took, the command reads end of file. With a terminal: Ctrl-D."""
 
@@ -98,6 +102,9 @@ class Ended:
 
     def send(self, data: bytes) -> int:
         return 0
+
+    def unread(self) -> int | None:
+        return None
 
     def end_input(self) -> None:
         pass

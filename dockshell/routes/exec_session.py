@@ -155,6 +155,9 @@ class ExecSession:
             self._accepting = False
             return len(data)
 
+    def unread(self) -> int | None:
+        return None
+
     def end_input(self) -> None:
         if not self._frames:
             self.send(END_OF_INPUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from dockshell.environment import prepare
 from dockshell.errors import (
@@ -54,6 +55,7 @@ __all__ = ["NsenterSession", "start"]
 _NOT_EXECUTABLE = (
     errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELIBBAD, errno.EINVAL, errno.ELOOP,
 )  # fmt: skip
+_FIONREAD = 0x541B  # pipe(7)
 
 
 def start(
@@ -170,6 +172,7 @@ class _Ends:
     def __init__(self, files: RootFiles, command: Command) -> None:
         self.pty = command.terminal is not None
         self.input = -1
+        self.rest = -1
         self.outputs: dict[int, int] = {}
         self._made: list[int] = []
         if command.terminal is not None:
@@ -216,13 +219,21 @@ class _Ends:
             os.close(self._made.pop())
 
     def end_input(self) -> None:
+        """Where it is a pipe, what the command has yet to read of it can still be told."""
         if self.input >= 0 and not self.pty:
+            try:
+                self.rest = os.open(f"/proc/self/fd/{self.input}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                pass
             os.close(self.input)
         self.input = -1
 
     def close(self) -> None:
         self.close_theirs()
         self.end_input()
+        if self.rest >= 0:
+            os.close(self.rest)
+        self.rest = -1
         while self.outputs:
             os.close(self.outputs.popitem()[0])
 
@@ -278,7 +289,15 @@ class NsenterSession:
             return 0
         except OSError:
             self._ends.end_input()
-            return len(data)
+            return 0
+
+    def unread(self) -> int | None:
+        descriptor = self._ends.input if self._ends.input >= 0 else self._ends.rest
+        if self._ends.pty or descriptor < 0:
+            return None
+        from fcntl import ioctl
+
+        return int.from_bytes(ioctl(descriptor, _FIONREAD, bytes(4)), sys.byteorder)
 
     def end_input(self) -> None:
         if self._ends.pty:

@@ -181,6 +181,9 @@ class ChannelSession:
         self._last = data[:taken][-1:]
         return taken
 
+    def unread(self) -> int | None:
+        return None
+
     def end_input(self) -> None:
         if self._terminal and self._input >= 0:
             # Within a line the first Ctrl-D only hands over what was typed of it.

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,19 @@ def test_no_input_is_an_empty_one(cell: Cell) -> None:
     assert os.read(ours, 100) == b"for another\n"
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.line(5)
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_a_loop_keeps_its_input(cell: Cell, kind: str, tmp_path: Path) -> None:
+    """As in `while read x; do dockshell exec web true; done <list`: the command takes what it reads, and no more."""
+    (tmp_path / "list").write_text("one\ntwo\nthree\n")
+    script = 'read a; "$@"; read c; echo "$a $c"'
+    argv = ["sh", "-c", script, "sh", *cell.argv("sh", "-c", "read b; echo $b")]
+    with open(tmp_path / "list", "rb") as file:
+        given = {"stdin": file} if kind == "file" else {"input": file.read()}
+        done = subprocess.run(argv, **given, env=cell.environment(), capture_output=True, timeout=60, check=False)  # type: ignore[call-overload]
+    assert done.stdout == b"two\none three\n"
 
 
 @pytest.mark.line(5)

@@ -1,0 +1,195 @@
+"""A descriptor that is read ahead of somebody, and left where that one has read to: what a command inside doesn't read
+stays for whoever reads next.
+
+Of a file the offset is moved. Of a pipe or a socket nothing is taken but what was read at the other end: until then it
+is only copied, by tee(2) and MSG_PEEK."""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISFIFO, S_ISREG, S_ISSOCK
+
+from dockshell.linux.descriptors import widened
+from dockshell.linux.libc import call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+else:
+    Protocol = object
+
+__all__ = ["Lookahead", "lookahead"]
+
+_CHUNK = 1 << 18
+_NONBLOCK = 2  # SPLICE_F_NONBLOCK: splice(2)
+_IN_ACCESS = 1  # inotify(7); a pipe's reads, too
+_PAUSE = 20  # milliseconds between two looks where inotify can't be had
+_LONG_PAUSE = 250  # and where it can: before Linux 6.8 it tells nothing of a splice(2)
+
+
+class _Source(Protocol):
+    """What is read ahead. further: can it be copied from behind what was copied already?"""
+
+    further: bool
+
+    def copy(self, skip: int) -> bytes:
+        """What comes after so many bytes; nothing at its end. Takes nothing. Raises BlockingIOError for nothing now,
+        OSError."""
+
+    def take(self, count: int) -> None:
+        """Takes so many bytes off its front."""
+
+    def close(self) -> None: ...
+
+
+def lookahead(descriptor: int, unread: Callable[[], int | None], pipe: int) -> Lookahead | None:
+    """For what the descriptor is; None where it can only be read, as a terminal, or where unread() can't tell.
+
+    unread: how many of the bytes that were written to the command's own pipe are still in there; pipe: our end of it.
+    """
+    mode = os.fstat(descriptor).st_mode
+    kind = _File if S_ISREG(mode) else _Pipe if S_ISFIFO(mode) else _Socket if S_ISSOCK(mode) else None
+    if kind is None or unread() is None:
+        return None
+    try:
+        return Lookahead(descriptor, kind(descriptor), unread, pipe)
+    except OSError:
+        return None  # open for writing only, a socket of packets
+
+
+class Lookahead:
+    """Copies what is to be sent to the command, and takes what that has read."""
+
+    def __init__(self, descriptor: int, source: _Source, unread: Callable[[], int | None], pipe: int) -> None:
+        self._stdin = descriptor
+        self._source = source
+        self._unread = unread
+        self._ahead = 0  # bytes that were sent and not taken
+        self._reads = -1
+        if not source.further:
+            try:
+                self._reads = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+                call("inotify_add_watch", self._reads, b"/proc/self/fd/%d" % pipe, _IN_ACCESS)
+            except OSError:
+                self._forget()
+
+    @property
+    def descriptor(self) -> tuple[int, int | None]:
+        """What to poll for reading before copy() is called again, -1 for nothing; and for how many milliseconds at the
+        most, None for any number."""
+        if not self._ahead or self._source.further:
+            return self._stdin, None
+        # With something unread in the command's pipe, ours stays readable, which says nothing.
+        return self._reads, _LONG_PAUSE if self._reads >= 0 else _PAUSE
+
+    def copy(self) -> bytes | None:
+        """What is to be sent next; nothing at the end, None where there is nothing now."""
+        if self._reads >= 0:
+            try:
+                os.read(self._reads, 4096)
+            except BlockingIOError:
+                pass
+        self.settle()
+        if self._ahead and not self._source.further:
+            return None
+        try:
+            return self._source.copy(self._ahead)
+        except BlockingIOError:
+            return None
+
+    def sent(self, count: int) -> None:
+        """So much of it was sent."""
+        self._ahead += count
+
+    def settle(self) -> None:
+        """Takes what the command has read by now."""
+        unread = self._unread()
+        # What was sent before, from elsewhere, comes first in there.
+        left = min(self._ahead, unread or 0)
+        if left < self._ahead:
+            self._source.take(self._ahead - left)
+            self._ahead = left
+
+    def close(self) -> None:
+        self.settle()
+        self._source.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._reads >= 0:
+            os.close(self._reads)
+        self._reads = -1
+
+
+class _File:
+    further = True
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.pread(descriptor, 0, self._at)
+
+    def copy(self, skip: int) -> bytes:
+        return os.pread(self._descriptor, _CHUNK, self._at + skip)
+
+    def take(self, count: int) -> None:
+        # The offset is shared with everybody who has inherited the descriptor: who has moved it meanwhile, means it.
+        if os.lseek(self._descriptor, 0, os.SEEK_CUR) == self._at:
+            os.lseek(self._descriptor, self._at + count, os.SEEK_SET)
+        self._at += count
+
+    def close(self) -> None:
+        pass
+
+
+class _Pipe:
+    further = False
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._copies, self._copy = os.pipe()
+        widened(self._copy)
+        self._nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def copy(self, skip: int) -> bytes:
+        if not (count := call("tee", self._descriptor, self._copy, _CHUNK, _NONBLOCK)):
+            return b""
+        return os.read(self._copies, count)
+
+    def take(self, count: int) -> None:
+        while count > 0:
+            try:
+                count -= os.splice(self._descriptor, self._nothing, count, flags=_NONBLOCK) or count
+            except BlockingIOError:
+                return  # somebody else has read it
+
+    def close(self) -> None:
+        for descriptor in (self._copies, self._copy, self._nothing):
+            os.close(descriptor)
+
+
+class _Socket:
+    further = False
+
+    def __init__(self, descriptor: int) -> None:
+        from _socket import MSG_DONTWAIT, MSG_PEEK, SO_TYPE, SOCK_STREAM, SOL_SOCKET, socket
+
+        self._socket = socket(fileno=os.dup(descriptor))
+        self._peek, self._take = MSG_PEEK | MSG_DONTWAIT, MSG_DONTWAIT
+        if self._socket.getsockopt(SOL_SOCKET, SO_TYPE) != SOCK_STREAM:
+            self._socket.close()
+            raise OSError("it carries packets")
+
+    def copy(self, skip: int) -> bytes:
+        return self._socket.recv(_CHUNK, self._peek)
+
+    def take(self, count: int) -> None:
+        while count > 0:
+            try:
+                count -= len(self._socket.recv(min(count, _CHUNK), self._take)) or count
+            except BlockingIOError:
+                return  # somebody else has read it
+
+    def close(self) -> None:
+        self._socket.close()
