@@ -63,10 +63,16 @@ def engine(request: pytest.FixtureRequest, world: World) -> Peer:
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A caller's environment with nothing in it of the person who runs the tests: an empty HOME, no DOCKER_*, no
-    agent."""
+    """A caller's environment with nothing in it of the person who runs the tests: an empty HOME (passwd's, too, for
+    dockshell), no DOCKER_*, no agent."""
     home = tmp_path_factory.mktemp("home")
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    return {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.path.join(os.path.dirname(__file__), "world", "home"),
+        "TERM": "xterm-256color",
+        "LANG": "C.UTF-8",
+    }
 
 
 def _merged(

@@ -303,6 +303,28 @@ def test_install_into_nothing(dockshell: Run, config: Path) -> None:
     assert "has no block" in _said(dockshell("ssh-config", "--remove"))
 
 
+def test_it_goes_where_ssh_looks(world: World, environment: dict[str, str], tmp_path: Path) -> None:
+    """Into the home directory that passwd has, wherever HOME is; and that is said."""
+    world.need_root()
+    (home := tmp_path / "home").mkdir()
+    (passwd := tmp_path / "passwd").write_text(f"root:x:0:0:root:{home}:/bin/sh\n")
+
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        mounted = 'mount --bind "$0" /etc/passwd && exec "$@"'
+        env = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+        words = ["unshare", "--mount", "sh", "-c", mounted, str(passwd), *argv]
+        return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+    looks, done = run(*COMMAND, "ssh-config", "--install").stderr.splitlines()
+    assert "HOME is not the home directory of your account" in looks and str(home) in looks
+    assert f"added to {home}/.ssh/config" in done
+    assert not Path(environment["HOME"], ".ssh").exists()
+    ssh = world.need_program("ssh")
+    assert f"proxycommand {COMMAND[0]} proxy" in run(ssh, "-G", "web.dockshell").stdout
+    assert "is set up" in run(*COMMAND, "doctor").stdout
+    assert f"{home}/.ssh/config is removed" in run(*COMMAND, "ssh-config", "--remove").stderr
+
+
 def test_a_file_that_was_made_for_it_stays_where_it_holds_more(dockshell: Run, config: Path) -> None:
     """What a person wrote into it since is theirs."""
     _said(dockshell("ssh-config", "--install"))

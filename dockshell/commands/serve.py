@@ -10,6 +10,7 @@ from dockshell.bridge.steward import Setting, Steward
 from dockshell.commands.looking import anywhere, voice
 from dockshell.commands.proxy import via
 from dockshell.errors import UsageError, printable
+from dockshell.ssh import own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _USUAL = "127.0.0.1:2222"
-_OWN_KEYS = "~/.ssh/authorized_keys"
 
 
 def run(arguments: Arguments) -> int:
@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
         raise UsageError(
             f"{printable(host)} can be reached from elsewhere: say who may come in with --authorized-keys FILE"
         )
-    keys = os.path.abspath(keys or os.path.expanduser(_OWN_KEYS))
+    keys = os.path.abspath(keys or own.ssh_file("authorized_keys"))
     told = voice(arguments)
     steward = Steward.start(Setting(anywhere(arguments), via(arguments), told))
     from dockshell.bridge import authorized, hostkey, library

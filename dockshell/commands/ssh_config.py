@@ -23,7 +23,13 @@ def run(arguments: Arguments) -> int:
     """Prints the block, puts it into ~/.ssh/config, or takes it out → 0. Raises UsageError, DockshellError."""
     if arguments.on("install") and arguments.on("remove"):
         raise UsageError("--install or --remove: one of the two")
-    path = os.path.join(os.path.expanduser("~"), ".ssh", "config")
+    from dockshell.ssh import own
+
+    path = own.ssh_file("config")
+    if path != os.path.join(os.path.expanduser("~"), ".ssh", "config") and (
+        arguments.on("install") or arguments.on("remove")
+    ):
+        voice(arguments).say(f"HOME is not the home directory of your account, where ssh looks: {printable(path)}")
     if arguments.on("remove"):
         _remove(path, voice(arguments))
         return 0

@@ -55,7 +55,7 @@ def _remedy(name: str) -> str:
 
 def _block() -> Iterator[Finding]:
     """Is the block in ~/.ssh/config, does it start a dockshell that is there, and does it say what it would today?"""
-    path = os.path.join(os.path.expanduser("~"), ".ssh", "config")
+    path = own.ssh_file("config")
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             facts = os.fstat(file.fileno())

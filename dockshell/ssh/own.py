@@ -1,4 +1,5 @@
-"""Key pairs of the person's own, made once and kept in $XDG_DATA_HOME/dockshell (else ~/.local/share/dockshell)."""
+"""Where ssh has a person's own files; and key pairs of theirs, made once and kept in $XDG_DATA_HOME/dockshell (else
+~/.local/share/dockshell)."""
 
 from __future__ import annotations
 
@@ -7,11 +8,23 @@ from stat import S_IMODE
 
 from dockshell.errors import DockshellError, printable
 
-__all__ = ["CLIENT", "HOST", "directory", "kept", "key_file", "path"]
+__all__ = ["CLIENT", "HOST", "directory", "kept", "key_file", "path", "ssh_file"]
 
 # The keys there are: to log in with, and the bridge's own host key.
 CLIENT = "id_ed25519"
 HOST = "host_ed25519"
+
+
+def ssh_file(name: str) -> str:
+    """The path of that file in the person's ~/.ssh as ssh(1) and sshd(8) look for it: in the home directory that passwd
+    has, whatever HOME says."""
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # ssh refuses to work for who has no entry
+        home = os.path.expanduser("~")
+    return os.path.join(home, ".ssh", name)
 
 
 def _directory() -> str:
