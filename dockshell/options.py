@@ -156,8 +156,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("-D", "[BIND:]PORT", "SOCKS proxy here that connects from inside", many=True),
     ),
     "files": (
-        Option("-r -R --recursive", "", "copy directories with their contents"),
-        Option("-a --archive", "", "copy recursively; keep owners, setuid bits, devices"),
+        Option("-r -R --recursive", "", "copy a link that is named as SRC as a link"),
+        Option("-a --archive", "", "the same; keep owners, setuid bits, devices"),
         Option("-L --follow-link", "", "follow symbolic links in SRC"),
         Option("--chown", "USER", "owner of the copies: name or UID, and :GROUP"),
     ),
@@ -279,8 +279,8 @@ VERBS = {
         ("recursive", "archive", "follow_link", "chown", "via", *_WHICH, *_ENGINE),
         "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar\n"
         "archive on stdin or stdout. Quote patterns of files inside: 'web:/tmp/*.log'.\n"
-        "Copies belong to the container's user; modes, times, links, holes and user.*\n"
-        "attributes are kept.",
+        "Directories are copied whole. Copies belong to the container's user; modes,\n"
+        "times, links, holes and user.* attributes are kept.",
     ),
     "tools": Verb(
         "name programs to bring into containers",

@@ -36,7 +36,7 @@ _TARGETS = {
 }
 _EXIT = {
     "0-255": "the command's own; 128+N where signal N ended it, 137 also where its container stopped",
-    "127": "the command is not there",
+    "127": "the command is not there, or the interpreter or loader that it needs",
     "126": "the command can't be executed",
     "125": "dockshell never got in: no such container, none that runs, no way in, no engine",
     "2": "the words don't fit together",

@@ -201,10 +201,6 @@ def test_words_of_all_kinds(docker: Peer, dockshell: Run, tmp_path: Path) -> Non
         out = tmp_path / via
         out.mkdir()
         done = dockshell("cp", "--via", via, f"{name}:/logs/*.log", f"{name}:etc/hostname", str(out), engine=docker)
-        assert done.returncode == 1
-        assert b"/logs/old.log was not copied: it is a directory, which takes -r" in done.stderr
-        assert sorted(os.listdir(out)) == ["a.log", "b.log", "hostname"]
-        done = dockshell("cp", "-r", f"{name}:/logs/*.log", str(out), "--via", via, engine=docker)
         assert (done.returncode, done.stderr) == (0, b"")
         assert sorted(os.listdir(out)) == ["a.log", "b.log", "hostname", "old.log"]
         done = dockshell("cp", "--via", via, f"{name}:/nope", f"{name}:/logs/d", str(out), engine=docker)
@@ -214,6 +210,27 @@ def test_words_of_all_kinds(docker: Peer, dockshell: Run, tmp_path: Path) -> Non
         assert done.returncode == 1 and b"nothing fits that pattern" in done.stderr
         done = dockshell("cp", "--via", via, f"{name}:/logs/d", f"{name}:/nowhere/d", engine=docker)
         assert done.returncode == 1 and b"no directory of that name" in done.stderr
+
+
+@pytest.mark.parametrize("via", ["nsenter", "exec"])
+def test_directories_go_where_docker_cp_puts_them(docker: Peer, dockshell: Run, tmp_path: Path, via: str) -> None:
+    """Without -r: a directory, what is in one (`/.`), to a new name or a directory that is there; in and out."""
+    name = docker.shared("busybox")
+    docker.sh("exec", name, "sh", "-c", f"mkdir -p /tmp/{via}/dir/sub && cd /tmp/{via}/dir && echo x >sub/x")
+    seen = []
+    for which in "docker", "dockshell":
+        (out := tmp_path / which).mkdir()
+        for path, where in ("dir", out / "new"), ("dir", out), ("dir/.", out / "."), ("dir/sub/.", out / "inside"):
+            words = ("cp", f"{name}:/tmp/{via}/{path}", str(where))
+            done = docker.sh(*words) if which == "docker" else dockshell(*words, "--via", via, engine=docker)
+            assert done.returncode == 0, done
+        words = ("cp", str(out), f"{name}:/tmp/{via}/back-{which}")
+        done = docker.sh(*words) if which == "docker" else dockshell(*words, "--via", via, engine=docker)
+        assert done.returncode == 0, done
+        inside = docker.ask("exec", name, "sh", "-c", f"cd /tmp/{via}/back-{which} && find . | sort")
+        seen.append((sorted(str(each.relative_to(out)) for each in out.rglob("*")), inside))
+    docker.sh("exec", name, "rm", "-r", f"/tmp/{via}")
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_a_step_that_fails(docker: Peer, dockshell: Run) -> None:
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (125, b"")
     assert "/srv/mirror" in said and "the image can't be built" in said.splitlines()[-1]
+    assert "x1b" not in said and "\x1b" not in said  # Docker colors what a step writes to stderr
     assert docker.sh("image", "inspect", "dockshell-test/never", check=False).returncode != 0
 
 

@@ -8,7 +8,7 @@ from stat import S_ISDIR
 from dockshell.commands.looking import aimed, place, voice
 from dockshell.copy.copying import Part, copy
 from dockshell.copy.entry import CopyError, How, Swallowed, failure
-from dockshell.copy.operands import Landing, check_source, expand, land, name_of
+from dockshell.copy.operands import Landing, expand, land, name_of
 from dockshell.copy.report import Report
 from dockshell.copy.sides import inside, owner_here, owner_inside
 from dockshell.copy.tree import Tree
@@ -50,10 +50,11 @@ class Copy:
 
     def __init__(self, arguments: Arguments) -> None:
         everything = bool(arguments.on("archive"))
-        recursive = everything or bool(arguments.on("recursive"))
         self._arguments = arguments
         self._voice = voice(arguments)
-        self._how = How(recursive, bool(arguments.on("follow_link")), everything)
+        self._how = How(bool(arguments.on("follow_link")), everything)
+        # Is a link that is named as SRC followed? As in cp: `cp -rH` without an option, `cp -r` with -r or -a.
+        self._follows = self._how.follow or not (everything or arguments.on("recursive"))
         self._report = Report(self._voice, draws=os.isatty(2))
         self._containers: dict[Target, Container] = {}
         self._sides: dict[Target, Side] = {}
@@ -148,11 +149,6 @@ class Copy:
                 self._report.total = facts.st_size
         return parts
 
-    @property
-    def _follows(self) -> bool:
-        """Is a link that is named as SRC followed? As in cp: unless all of a tree is copied as it is."""
-        return self._how.follow or not self._how.recursive
-
     def _found(self, sources: list[Operand]) -> list[tuple[Operand, bytes, os.stat_result]]:
         """The sources that are there, patterns expanded; those that aren't are reported."""
         found: list[tuple[Operand, bytes, os.stat_result]] = []
@@ -165,7 +161,9 @@ class Copy:
                 continue
             for path in paths:
                 try:
-                    found.append((operand, path, check_source(side.look(path, follow=self._follows), self._how)))
+                    if (facts := side.look(path, follow=self._follows)) is None:
+                        raise failure(2)
+                    found.append((operand, path, facts))
                 except OSError as error:
                     spoken = os.fsencode(operand.words) if path == operand.path else path
                     self._report.failed(spoken, error)

@@ -92,10 +92,9 @@ class Entry:
 
 @noun(frozen=True)
 class How:
-    """What is copied, and what of it. recursive: directories too; follow: links that are met on the way are followed,
+    """What is copied of an entry. follow: links that are met on the way are followed,
     within the container; everything: owners, device files, setuid bits and every extended attribute (-a)."""
 
-    recursive: bool = False
     follow: bool = False
     everything: bool = False
 

@@ -6,13 +6,14 @@ written into (copy is atomic), and that a link inside a destination is never wri
     SRC is "DIR/." or "DIR/..", or "/"     what is in it, into DST
     DST is not there                       it becomes the copy; its directory must be there
     DST is a link, and SRC none            what it leads to
+    SRC is a link                          what it leads to; with -r or -a, which are about nothing else here, the link
     several SRC                            DST must be a directory
 """
 
 from __future__ import annotations
 
 import os
-from errno import EEXIST, EISDIR, ENOENT, ENOTDIR
+from errno import EEXIST, ENOENT, ENOTDIR
 from stat import S_ISDIR, S_ISLNK
 
 from dockshell.copy.entry import failure
@@ -22,10 +23,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dockshell.copy.entry import How, Side
+    from dockshell.copy.entry import Side
 
 
-__all__ = ["Landing", "check_source", "expand", "land", "name_of"]
+__all__ = ["Landing", "expand", "land", "name_of"]
 
 _MOST_LINKS = 40  # path_resolution(7)
 _MAGIC = b"*?["
@@ -122,12 +123,3 @@ def _fits(pattern: bytes) -> Callable[[bytes], bool]:
     # As Latin-1, in which every byte is a character.
     compiled = re.compile(translate(pattern.decode("latin-1")))
     return lambda name: compiled.match(name.decode("latin-1")) is not None
-
-
-def check_source(facts: os.stat_result | None, how: How) -> os.stat_result:
-    """What is at a source's path, if it can be copied. Raises OSError."""
-    if facts is None:
-        raise failure(ENOENT)
-    if S_ISDIR(facts.st_mode) and not how.recursive:
-        raise failure(EISDIR, "it is a directory, which takes -r")
-    return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import IO, TYPE_CHECKING, Any
 
 from dockshell.engines.sdk import SdkApi
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["build", "builder", "pull"]
 
 _LONGEST = 1 << 16
+# What a terminal would obey: ECMA-48's control sequences and strings. Docker itself puts colors around stderr.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 
 
 def builder(engine: Engine) -> SdkApi:
@@ -45,13 +48,18 @@ def _lines(told: Iterable[Any], failure: str) -> Iterator[str]:
     for piece in told:
         said = piece if isinstance(piece, dict) else {}
         if said.get("error"):
-            raise EngineError(f"{failure}: {printable(str(said['error']).strip())}")
+            raise EngineError(f"{failure}: {printable(' '.join(_ESCAPES.sub('', str(said['error'])).split()))}")
         rest += str(said.get("stream") or "")
         *lines, rest = rest.split("\n")
         if len(rest) > _LONGEST:  # what runs in a step is the base's, and may never end its line
             lines, rest = [*lines, rest], ""
-        yield from lines
+        yield from map(_plain, lines)
         if said.get("status"):
-            yield str(said["status"])
+            yield _plain(str(said["status"]))
     if rest:
-        yield rest
+        yield _plain(rest)
+
+
+def _plain(text: str) -> str:
+    """Without escape sequences; of a line that was written anew again and again (`\\r`), what stands there at last."""
+    return _ESCAPES.sub("", text).rstrip().rpartition("\r")[2]

@@ -1,4 +1,5 @@
-"""cp's rules of what goes where, beside the real cp: the same words on the same small trees."""
+"""cp's rules of what goes where, beside the real cp: the same words on the same small trees. Directories take no
+option; without one it is `cp -rH`."""
 
 from __future__ import annotations
 
@@ -102,12 +103,13 @@ def _compare(place: Path, options: list[str], sources: list[str], landing: str) 
         before = os.getcwd()
         os.chdir(root)
         try:
-            copied = [each for each in sources if options and (options == ["-rL"] or not os.path.islink(each))]
+            copied = [each for each in sources if options in ([], ["-rL"]) or not os.path.islink(each)]
             if any(_into_itself(each, landing) for each in copied):
                 assert _ours(words) == 1
                 return
             if which == "theirs":
-                done = subprocess.run(["cp", *words], capture_output=True, check=False, text=True)
+                argv = ["cp", *([] if options else ["-rH"]), *words]
+                done = subprocess.run(argv, capture_output=True, check=False, text=True)
                 codes.append(done.returncode)
             else:
                 codes.append(_ours(words))

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockshell.commands.entry import _file
-from dockshell.engines import contexts, where
+from dockshell.engines import building, contexts, where
 from dockshell.engines.kernel import _inside
 from dockshell.errors import DockshellError, EngineError, UsageError
 from dockshell.linux.cgroup import Places, places
@@ -210,3 +210,22 @@ def test_any_environment_file_is_read_or_refused(tmp_path: Path, content: bytes)
     for name, value in found:
         assert name and "=" not in name and "\0" not in name + value and not any(map(str.isspace, name))
         os.fsencode(name + value)
+
+
+@given(st.lists(st.text(st.sampled_from("\x1b[]0;3m\x07\\\r\nPXaé \x9b\x00"), max_size=12), max_size=6))
+def test_lines_of_a_build_are_lines(pieces: list[str]) -> None:
+    """Whatever the pieces that they come in, and whatever escape sequences are in them."""
+    lines = list(building._lines(({"stream": piece} for piece in pieces), "no"))
+    assert len(lines) <= "".join(pieces).count("\n") + 1
+    for line in lines:
+        assert "\n" not in line and "\r" not in line
+
+
+def test_colors_and_titles_of_a_build() -> None:
+    """As Docker sends what a step writes to stderr; a bar that is drawn anew leaves its last state; the error too."""
+    bar = "\x1b]0;title\x07\x1b(B10%\r20%\r\n"
+    pieces = ["Step 1/2 : RUN x\n", "\x1b[91mE: broken\n\x1b[0m", bar, "\x1b[1;3", "2mend"]
+    lines = list(building._lines(({"stream": piece} for piece in pieces), "no"))
+    assert lines == ["Step 1/2 : RUN x", "E: broken", "20%", "end"]
+    with pytest.raises(EngineError, match=r"^no: bad thing$"):
+        list(building._lines([{"error": "\x1b[31mbad\nthing\x1b[0m"}], "no"))

@@ -314,6 +314,12 @@ def test_the_example_in_help_parses(verb: str) -> None:
     assert parse(shlex.split(line[0])[1:]).verb == verb
 
 
+@pytest.mark.parametrize("verb", ["cp", "proxy", "serve", "forward"])
+def test_help_offers_the_ways_that_the_verb_takes(verb: str) -> None:
+    """Not those of sessions."""
+    assert _rows(verb)["--via ROUTE"].startswith("auto (the default), nsenter")
+
+
 def test_the_whole_help_names_every_verb() -> None:
     """`dockshell --help` leads to each verb and none of the hidden ones, and fits a terminal of 80 by 24, with a line
     left for the prompt."""
