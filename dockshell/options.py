@@ -557,7 +557,7 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
         name, equals, value = word.partition("=")
         found = option(name, arguments.verb)
         if found is None:
-            raise UsageError(f"no option {printable(name)}: see `dockshell --help`")
+            raise UsageError(_unknown(name, arguments.verb))
         _set(arguments, found, value if equals else None, rest)
         return [found]
     taken = []
@@ -565,7 +565,7 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
     while letters:
         found = option("-" + letters[0], arguments.verb)
         if found is None:
-            raise UsageError(f"no option -{printable(letters[0])}: see `dockshell --help`")
+            raise UsageError(_unknown("-" + letters[0], arguments.verb))
         taken.append(found)
         letters = letters[1:]
         if found.value:
@@ -576,6 +576,17 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
             break
         _set(arguments, found, None, rest)
     return taken
+
+
+def _unknown(spelling: str, verb: str) -> str:
+    """The sentence about an option that there is not: the one that was meant, if it is near one that the verb has."""
+    from difflib import get_close_matches
+
+    names = [name for each in OPTIONS if not each.hidden and taken(each, verb) for name in each.names]
+    near = get_close_matches(spelling, names, n=1) if spelling.startswith("--") else []
+    meant = f"did you mean {near[0]}? " if near else ""
+    spoken = verb if verb in DROPINS else f"dockshell {verb}"
+    return f"no option {printable(spelling)}: {meant}see `{spoken} --help`"
 
 
 def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]) -> None:

@@ -25,7 +25,7 @@ __all__ = ["PATH", "alike", "play", "shown", "write"]
 
 PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "dockshell.svg")
 _BIN = os.path.dirname(sys.executable)
-_COLUMNS, _ROWS = 96, 60
+_COLUMNS, _ROWS = 100, 60
 _PROMPT = r"\[\e[1;32m\]$\[\e[m\] "
 _TYPED = (
     "dockshell ls",

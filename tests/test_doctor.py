@@ -100,11 +100,11 @@ def test_a_healthy_container(engine: Peer, dockshell: Run, doctor: Doctor) -> No
     told = dockshell("-v", "shell", name, engine=engine).stderr.decode()
     assert f"dockshell: {_only(found, 'ssh: no sshd listens')['what']}\n" in told
     taken = re.findall(r"dockshell: (\w+): taken\n", told)
-    assert [each["what"] for each in found if "what a shell takes" in each["what"]] == [
-        f"{taken[0]}: open, and what a shell takes"
+    assert [each["what"] for each in found if "a shell goes this way" in each["what"]] == [
+        f"{taken[0]}: open, and a shell goes this way"
     ]
     assert _only(found, "exec: open") and _only(found, "toolbox: open")
-    assert _only(found, "a shell is /bin/sh, as root")["grade"] == "ok"
+    assert _only(found, "the login shell is /bin/sh, as root")["grade"] == "ok"
 
 
 def test_nothing_is_changed(docker: Peer, doctor: Doctor, environment: dict[str, str]) -> None:

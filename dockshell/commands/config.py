@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> int:
     container = resolve(target(arguments), place(arguments), voice(arguments)) if arguments.words else None
     found = config.load()
     if found is None:
-        voice(arguments).say(f"there is no {printable(config.path())}: what is built in holds")
+        voice(arguments).say(f"there is no {printable(config.path())}: the defaults hold")
     rows = []
     held = found.settings(container) if found else {}
     for name, setting in SETTINGS.items():

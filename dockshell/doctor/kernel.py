@@ -52,7 +52,7 @@ def _features() -> Iterator[Finding]:
         yield from lacks
         return
     version = 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1
-    yield Finding(_SUBJECT, "ok", f"Linux {os.uname().release}, cgroup v{version}, with every call that is used")
+    yield Finding(_SUBJECT, "ok", f"Linux {os.uname().release}, cgroup v{version}, with all system calls that are used")
 
 
 def _has(number: int, words: tuple[int, ...]) -> bool:
@@ -67,7 +67,7 @@ def _rights() -> Iterator[Finding]:
     """nsenter's, which is to be had by root with all that NEEDED names."""
     missing = lacking(int(_status()["CapEff"], 16), NEEDED)
     if not missing:
-        yield Finding(_SUBJECT, "ok", "the rights that nsenter takes, the fastest way in")
+        yield Finding(_SUBJECT, "ok", "all rights for nsenter, the fastest way in")
     elif os.geteuid():
         what = f"nsenter, the fastest way in, is not open to you: {why_not(PermissionError(errno.EPERM, ''))}"
         yield Finding(_SUBJECT, "note", what)

@@ -92,7 +92,7 @@ def _completions() -> Finding:
     remedy = f"echo {shlex.quote(line)} >> {startup}"
     if not os.path.isdir(os.path.dirname(path)):
         remedy = f"mkdir -p {os.path.dirname(startup)} && {remedy}"
-    return Finding(_SUBJECT, "note", f"no completions for {shell}, nor the words dl and dsh", remedy)
+    return Finding(_SUBJECT, "note", f"no completions for {shell}, nor the aliases dl and dsh", remedy)
 
 
 def _shell() -> str:

@@ -65,7 +65,7 @@ def _ways(container: Container, command: Command, tried: tuple[str, ...]) -> Ite
     taken = next((name for name in tried if reasons[name] is None), "")
     for name, reason in reasons.items():
         if reason is None:
-            yield Finding(_SUBJECT, "ok", f"{name}: {'open, and what a shell takes' if name == taken else 'open'}")
+            yield Finding(_SUBJECT, "ok", f"{name}: {'open, and a shell goes this way' if name == taken else 'open'}")
         else:
             yield Finding(_SUBJECT, "note" if taken else "wrong", f"{name}: {reason}")
 
@@ -87,7 +87,7 @@ def _login(container: Container, command: Command) -> Iterator[Finding]:
         yield Finding(_SUBJECT, "note", str(error))
         return
     name = printable(identity.name or str(identity.uid))
-    yield Finding(_SUBJECT, "ok", f"a shell is {printable(shell)}, as {name}")
+    yield Finding(_SUBJECT, "ok", f"the login shell is {printable(shell)}, as {name}")
 
 
 def _sshd(container: Container) -> Iterator[Finding]:
