@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from dockshell.config.held import Config
     from dockshell.model import Command, Container, Target
-    from dockshell.recording import Recording
+    from dockshell.recording import Recording, Tape
+    from dockshell.routes import Route
     from dockshell.session import Session
     from dockshell.voice import Voice
 
@@ -102,23 +103,35 @@ def run(
     if way.timeout:
         way = replace(way, detach_key=b"")  # nobody would be there to end what was left to itself
     drive = drive or _relayed(command, way, others)
-    recorded = _as_it_is
+    tape = None
     if way.recording:
         from dockshell.recording import Tape
 
         command = replace(command, share=False)  # what goes straight to the command passes us by
-        recorded = Tape(way.recording, container, command, way.voice).of
+        tape = Tape(way.recording, container, command, way.voice)
     if command.privileged:
         way.voice.say("privileged: all capabilities, and no security label")
     elif command.capabilities:
         from dockshell.linux.capability_names import spelled
 
         way.voice.say(f"besides the container's capabilities: {spelled(command.capabilities)}")
+    try:
+        return _tried(container, command, way, name, route, drive, tape)
+    finally:
+        if tape:
+            tape.close()
+
+
+def _tried(
+    container: Container, command: Command, way: Way, name: str, route: Route, drive: Drive, tape: Tape | None
+) -> tuple[int, int]:
+    """run() by that route, by another shell where one can't be started, and by the toolbox where there is none."""
     taken = b""  # input that was read for what could not be started
     while True:
         session = None
         try:
-            session = recorded(route.open(container, command))
+            session = route.open(container, command)
+            session = tape.of(session) if tape else session
             return _driven(session, container, way, drive, taken)
         except (NoShell, CommandNotFound) as missing:
             if session is not None and isinstance(missing, CommandNotFound):
@@ -137,10 +150,6 @@ def run(
             name, route = "toolbox", instead(missing, container, command, way.login)
             if way.took:
                 way.took(name)
-
-
-def _as_it_is(session: Session) -> Session:
-    return session
 
 
 def _relayed(command: Command, way: Way, others: Callable[[Session], Mapping[int, Callable[[], None]]] | None) -> Drive:

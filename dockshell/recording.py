@@ -59,7 +59,7 @@ class Tape:
         self._began = time.monotonic()
 
     def of(self, session: Session) -> Session:
-        """The same session, recorded."""
+        """The same session, recorded: one after another."""
         return _Recorded(session, self)
 
     def output(self, data: bytes) -> None:
@@ -154,4 +154,3 @@ class _Recorded:
 
     def close(self) -> None:
         self._session.close()
-        self._tape.close()

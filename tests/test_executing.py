@@ -100,16 +100,20 @@ def test_another_shell_takes_its_place(engine: Peer, dockshell: Run, odd: str, v
 
 @pytest.mark.parametrize("via", ["nsenter", "exec"])
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
-def test_another_shell_runs_a_command(engine: Peer, dockshell: Run, terminal: Terminal, odd: str, via: str) -> None:
-    """For `exec --login`; and at a terminal."""
+def test_another_shell_runs_a_command(
+    engine: Peer, dockshell: Run, terminal: Terminal, odd: str, tmp_path: Path, via: str
+) -> None:
+    """For `exec --login`; and at a terminal, where it is recorded, too."""
     words = ("--via", via, "-u", "optbash", odd)
     done = dockshell("exec", "--login", *words, "sh", "-c", "echo $SHELL; exit 7", engine=engine)
     assert (done.returncode, done.stdout) == (7, b"/bin/ash\n"), done
     assert done.stderr.count(b"using another") == 1
-    child = terminal("shell", *words, engine=engine, timeout=60)
+    cast = tmp_path / "cast"
+    child = terminal("shell", "--record", str(cast), *words, engine=engine, timeout=60)
     child.expect_exact("using another\r\n")
     child.sendline("tty; stty size; exit 5")
     child.expect(rb"/dev/(pts/\d+|console)\r\n24 80\r\n")
     child.expect(pexpect.EOF)
     child.wait()
     assert child.exitstatus == 5
+    assert "24 80" in cast.read_text()
