@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import select
 import socket
@@ -362,6 +363,17 @@ def test_a_command_there_takes_one_handshake(world: World, ssh: Remote, dockshel
         # The key is let in and taken out by a process that may outlive us, with a connection of its own.
         assert _handshakes(world, ssh) - before == (2 if via == "ssh" else 1)
     until(lambda: not _shared(runtime), 3)
+
+
+def test_many_there_are_asked_at_once(world: World, ssh: Remote, dockshell: Run) -> None:
+    """`ls -v`: each process that asks has a connection of its own, and what it opened ends with it."""
+    names = {world.docker.run("busybox") for _ in range(4)}
+    done = dockshell("ls", "-v", "--json", env={"DOCKER_HOST": ssh.address, **ssh.environment}, timeout=120)
+    rows = {each["name"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 0 and names <= rows.keys()
+    for name in names:
+        assert rows[name]["shell"] == "sh" and rows[name]["routes"]["exec"] == {"open": True, "reason": ""}
+        assert "another machine" in rows[name]["routes"]["nsenter"]["reason"]
 
 
 def test_an_sshd_there_is_reached_through_its_host(world: World, ssh: Remote, dockshell: Run) -> None:

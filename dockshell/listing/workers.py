@@ -109,8 +109,11 @@ def _work(rows: Sequence[Row], numbers: int, output: int) -> None:
         number = int.from_bytes(taken, "little")
         row = rows[number]
         if api := row.container.engine.api:
-            engine = engines.setdefault(api.address, DockerEngine(api.anew()))
-            row = replace(row, container=replace(row.container, engine=engine))
+            if api.address not in engines:
+                engines[api.address] = DockerEngine(api.anew())
+                if engines[api.address].refuses():
+                    return  # the parent's connection may have taken a password that only a person could type
+            row = replace(row, container=replace(row.container, engine=engines[api.address]))
         try:
             found = asked(row)
         except Exception:
