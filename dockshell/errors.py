@@ -18,6 +18,7 @@
     │   ├── MissingInterpreter     127  found, but what it takes to be executed isn't
     │   └── ShellNotStarted        127  the login shell can't be started; another may
     ├── Refused                      1  what was asked for did not come about inside
+    ├── Fault                      125  a mistake of ours, in a process that we forked
     └── Failed                       *  the command's own exit code, where the library was asked for success
 
 Messages are one sentence and end with what to do. Text from a container passes through `printable()` first.
@@ -132,6 +133,52 @@ class ShellNotStarted(CommandNotFound):
 
 class Refused(DockshellError):
     exit_code = 1
+
+
+class Fault(DockshellError):
+    """A mistake of dockshell's own in a process that it forked, told to the one that forked it. kind: the exception's
+    type; trace: where it happened, a line each, which a traceback (`--debug`) shows as well."""
+
+    _MARK = b"fault"
+    _LARGEST = 4096  # bytes, which go through a pipe in one piece: pipe(7), PIPE_BUF
+
+    def __init__(self, kind: str, text: str, trace: str) -> None:
+        super().__init__(
+            f"something went wrong that should not have ({kind}: {text}): "
+            "run it again with --debug and report what it says"
+        )
+        self.kind, self.text, self.trace = kind, text, trace
+        if trace:
+            self.add_note(f"In a process that was forked:\n{trace}")
+
+    @classmethod
+    def of(cls, error: BaseException) -> Fault:
+        """The same as one of these. Imports nothing, and opens no file: in a container's mount namespace they would be
+        its."""
+        if isinstance(error, cls):
+            return error
+        lines = []
+        at = error.__traceback__
+        while at:
+            code = at.tb_frame.f_code
+            lines.append(f"  {code.co_filename}, line {at.tb_lineno}, in {code.co_name}")
+            at = at.tb_next
+        return cls(type(error).__name__, printable(str(error))[:500], "\n".join(lines[-12:]))
+
+    def pack(self) -> bytes:
+        """As bytes, for the pipe or socket that tells it."""
+        return b"\n".join(
+            (self._MARK, *(each.encode("utf-8", "replace") for each in (self.kind, self.text, self.trace)))
+        )[: self._LARGEST]
+
+    @classmethod
+    def unpack(cls, told: bytes) -> Fault | None:
+        """The opposite of pack(); None for what is something else."""
+        mark, _, rest = told.partition(b"\n")
+        if mark != cls._MARK:
+            return None
+        kind, text, *trace = (*map(printable, rest.decode("utf-8", "replace").split("\n")), "")
+        return cls(kind, text, "\n".join(trace).rstrip())
 
 
 class Failed(DockshellError):

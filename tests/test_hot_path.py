@@ -44,7 +44,8 @@ _HEAVY = {
 _ALWAYS = """
     __future__ dockshell dockshell.cli dockshell.commands dockshell.engines dockshell.engines.docker
     dockshell.engines.json dockshell.engines.local dockshell.engines.where dockshell.errors dockshell.linux
-    dockshell.linux.process dockshell.model dockshell.options dockshell.resolve dockshell.target dockshell.voice
+    dockshell.linux.process dockshell.linux.signals dockshell.model dockshell.options dockshell.resolve
+    dockshell.target dockshell.voice
     _json _socket errno gc
 """
 _LOOKING = _ALWAYS + "dockshell.commands.latest dockshell.commands.looking"
@@ -54,7 +55,7 @@ _ENTERING = (
     dockshell.commands.entry dockshell.commands.exec dockshell.commands.looking dockshell.config dockshell.engines.cache
     dockshell.entering
     dockshell.environment dockshell.identity dockshell.linux.descriptors
-    dockshell.linux.signals dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter
+    dockshell.linux.terminals dockshell.relay dockshell.routes dockshell.routes.nsenter
     dockshell.session _struct fcntl select struct termios
 """
 )

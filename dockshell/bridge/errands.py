@@ -9,7 +9,7 @@ import os
 
 from dockshell.engines.json import decode, encode
 from dockshell.entering import Way, run
-from dockshell.errors import DockshellError, NoRoute, printable
+from dockshell.errors import DockshellError, Fault, NoRoute, printable
 from dockshell.linux import open_files, passing
 from dockshell.model import Command, Size
 from dockshell.resolve import resolve_running
@@ -51,17 +51,29 @@ def get_ready() -> None:
 
 def carry_out(errand: Errand, control: socket, given: list[int], setting: Setting) -> NoReturn:
     """Does it, and ends the process. given: descriptors that came along, as each kind of errand has them."""
+    log = 2
     try:
+        log = os.dup(2)  # which a command's own takes the place of
         _KINDS[errand.what](errand, control, given, setting)
         os._exit(0)
     except _Gone:
         os._exit(0)
+    except Fault as fault:
+        _own_up(fault, control, log, setting)
     except DockshellError as error:
         _tell(control, {"error": str(error), "code": error.exit_code})
     except OSError as error:
         short = open_files.shortage(error)
         _tell(control, {"error": short or str(error), "code": 125, "exhausted": bool(short)})
+    except Exception as error:
+        _own_up(Fault.of(error), control, log, setting)
     os._exit(125)
+
+
+def _own_up(fault: Fault, control: socket, log: int, setting: Setting) -> None:
+    os.write(log, setting.line(fault))
+    why = f"something went wrong that should not have ({fault.kind}): see what `dockshell --debug` says there"
+    _tell(control, {"error": why, "code": 125})
 
 
 def _command(errand: Errand, control: socket, given: list[int], setting: Setting) -> None:

@@ -22,7 +22,7 @@ from dockshell.bridge.conversation import Allowed
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.server import serve
 from dockshell.bridge.steward import Steward
-from dockshell.errors import DockshellError
+from dockshell.errors import DockshellError, Fault
 from dockshell.linux import open_files
 from dockshell.model import noun
 from dockshell.ssh.keys import fingerprint
@@ -152,6 +152,9 @@ class Reception:
             if pid == 0:
                 try:
                     self._serve(connection, peer, handle, their_word, journal)
+                except Exception as error:
+                    if not isinstance(error, OSError):  # the other side went away
+                        os.write(2, f"dockshell: {Fault.of(error)}\n".encode())
                 finally:
                     os._exit(1)
             try:

@@ -14,6 +14,7 @@ import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 
+from dockshell.errors import Fault
 from dockshell.linux import open_files, passing
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.signals import FORWARDED, signal
@@ -37,11 +38,16 @@ _SPARE = 32  # descriptors that are kept free for what comes with an errand
 @noun(frozen=True)
 class Setting:
     """What holds for all errands: where to look for containers, the way in (`auto`, `nsenter` or `exec`), and who
-    tells."""
+    tells; debug: whether a Fault is told with its traceback."""
 
     place: Place
     via: str
     voice: Voice
+    debug: bool = False
+
+    def line(self, fault: Fault) -> bytes:
+        """What whoever runs this reads of it on stderr. The client, who is somebody else, only learns its kind."""
+        return "\n".join([f"dockshell: {fault}", *([fault.trace] if self.debug else ()), ""]).encode()
 
 
 class Steward:
@@ -57,6 +63,8 @@ class Steward:
         if os.fork() == 0:
             try:
                 _serve(theirs, setting)
+            except Exception as error:
+                os.write(2, setting.line(Fault.of(error)))
             finally:
                 os._exit(0)
         theirs.close()

@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
     # What can't be one is refused before anything is waited for.
     found = aimed(arguments, parse(_target(arguments.words).removesuffix(_SUFFIX)))
     # Before asyncssh is imported, which takes longer than all that the steward has to get ready.
-    steward = Steward.start(Setting(anywhere(arguments), via(arguments), voice(arguments)))
+    steward = Steward.start(Setting(anywhere(arguments), via(arguments), voice(arguments), bool(arguments.on("debug"))))
     from dockshell.bridge import hostkey, library
 
     library.load()

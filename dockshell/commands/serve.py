@@ -32,7 +32,7 @@ def run(arguments: Arguments) -> int:
         )
     keys = os.path.abspath(keys or own.ssh_file("authorized_keys"))
     told = voice(arguments)
-    steward = Steward.start(Setting(anywhere(arguments), via(arguments), told))
+    steward = Steward.start(Setting(anywhere(arguments), via(arguments), told, bool(arguments.on("debug"))))
     from dockshell.bridge import authorized, hostkey, library
 
     for line in authorized.complaints(keys):

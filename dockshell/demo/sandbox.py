@@ -117,6 +117,8 @@ def _leave(answer: int, work: Callable[[], None]) -> None:
             f"{problem.filename}: {problem.strerror}"
             if isinstance(problem, OSError) and problem.filename
             else str(problem)
+            if isinstance(problem, OSError | DockshellError)
+            else f"{type(problem).__name__}: {problem}"
         )
         with contextlib.suppress(OSError):
             os.write(answer, f"{about}\n".encode())

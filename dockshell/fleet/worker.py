@@ -14,7 +14,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 from dockshell.engines.docker import DockerEngine
 from dockshell.engines.json import decode, encode
 from dockshell.entering import run, suited
-from dockshell.errors import DockshellError, NotFound, SessionLost, printable
+from dockshell.errors import DockshellError, Fault, NotFound, SessionLost, printable
 from dockshell.linux.guardian import reap
 from dockshell.linux.helper import settle
 from dockshell.linux.passing import LARGEST, receive, send
@@ -94,6 +94,8 @@ class Worker:
                     each._let_go()
                 settle(parent)
                 _Inside(task, theirs).work()
+            except Exception as error:
+                theirs.send(encode(Result(125, error=str(Fault.of(error))).__dict__))
             finally:
                 os._exit(0)
         theirs.close()

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 
+from dockshell.errors import Fault
 from dockshell.linux import cgroup, credentials, labels, limits, seccomp, terminals
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import close_all_but
@@ -81,11 +82,12 @@ class Failure:
         return cls(step, int(number), subject)
 
 
-def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoReturn:
+def enter(entrance: Entrance, legacy: list[int], gate: int, report: int, trouble: int) -> NoReturn:
     """Turns the calling process, a fresh child in the container's pid namespace, into the command.
 
     legacy: for cgroup.join_legacy(). gate: a descriptor to read a byte from before execve: by then the keeper has done
-    its part from outside. report: a descriptor that is closed on execve, or told a Failure."""
+    its part from outside. report: a descriptor that is closed on execve, or told a Failure or a Fault. trouble: where
+    what acts tells a Fault, -1 where nothing does."""
     step = "join"
     try:
         sys.path.clear()
@@ -100,7 +102,7 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
             step = "attach"
             entrance.attach()
         step = "confine"
-        _take_stdio(entrance, {gate, report, *(entrance.held if entrance.act else ())})
+        _take_stdio(entrance, {gate, report, *((trouble, *entrance.held) if entrance.act else ())})
         limits.apply(entrance.limits)
         os.umask(entrance.umask)
         credentials.bound(entrance.capabilities.bounding, entrance.last_capability)
@@ -122,7 +124,7 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
             os._exit(127)  # the keeper said why already
         step = "execute"
         if entrance.act:
-            _act(entrance, {gate, report})
+            _act(entrance, {gate, report}, trouble)
         _execute(entrance)
     except (OSError, ValueError) as error:
         subject = (
@@ -133,6 +135,8 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int) -> NoRe
             else str(error)
         )
         os.write(report, Failure(step, getattr(error, "errno", 0) or 0, subject).pack()[:4096])
+    except Exception as error:
+        os.write(report, Fault.of(error).pack())
     finally:
         os._exit(127)
 
@@ -173,7 +177,7 @@ def _start_in(directories: tuple[str, ...]) -> None:
     raise failure
 
 
-def _act(entrance: Entrance, ours: set[int]) -> NoReturn:
+def _act(entrance: Entrance, ours: set[int], trouble: int) -> NoReturn:
     """What execve would have done: rights that go with it go, descriptors are closed. What it would have undone, that
     the process can't be looked into, stays."""
     credentials.settle(entrance.uid, entrance.capabilities)
@@ -182,8 +186,10 @@ def _act(entrance: Entrance, ours: set[int]) -> NoReturn:
         os.close(descriptor)  # the report's end says that it has begun
     try:
         code = entrance.act() if entrance.act else 0
-    except BaseException:
+    except BaseException as error:
         code = 125
+        if not isinstance(error, OSError):  # whoever was spoken with went away, or the like
+            os.write(trouble, Fault.of(error).pack())
     os._exit(code & 0xFF)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 
+from dockshell.errors import Fault
 from dockshell.linux.descriptors import let_go
 from dockshell.linux.signals import FORWARDED, gone, release, signal
 
@@ -21,6 +22,8 @@ else:
 __all__ = ["Duty", "Guardian", "reap"]
 
 _FAREWELL = b"\0"
+_SHUT_WR = 1
+_LARGEST = 4096  # bytes of a Fault
 _dismissed: list[int] = []  # processes that end by now, or have ended
 
 
@@ -58,8 +61,12 @@ class Guardian:
         return True
 
     def failed(self) -> int:
-        """The signal that the duty couldn't send, once control is readable; 0 where the guardian is gone."""
-        return int.from_bytes(self.control.recv(1), "big")
+        """The signal that the duty couldn't send, once control is readable; 0 where the guardian is gone. Raises
+        Fault."""
+        told = self.control.recv(_LARGEST)
+        if fault := Fault.unpack(told):
+            raise fault
+        return int.from_bytes(told, "big")
 
     def dismiss(self) -> None:
         """There is nothing left to guard, and its process ends by itself. Who goes on living waits for that by
@@ -73,11 +80,20 @@ class Guardian:
 
     def close(self) -> None:
         """Returns when the guardian is gone; without dismiss() before, that is after its last duty, as if we had
-        died."""
+        died. Raises Fault where that went wrong."""
+        told = b""
+        try:
+            self.control.shutdown(_SHUT_WR)
+            while piece := self.control.recv(_LARGEST):
+                told = piece
+        except OSError:
+            pass  # closed before
         self.control.close()
         if self._pid in _dismissed:
             _dismissed.remove(self._pid)
         gone(self._pid)
+        if fault := Fault.unpack(told):
+            raise fault
 
 
 def reap() -> None:
@@ -98,11 +114,21 @@ def _stand_by(control: socket, keep: Iterable[int]) -> None:
 
 def _serve(duty: Duty, control: socket) -> None:
     while (told := control.recv(1)) != _FAREWELL:
-        if not told:
-            duty.end()
-            return
-        if not duty.signal(told[0]):
+        try:
+            answer = b"" if _done(duty, told) else told
+        except Exception as error:
+            answer = Fault.of(error).pack()
+        if answer:
             try:
-                control.send(told)
+                control.send(answer)
             except OSError:
-                continue  # we died meanwhile, which is what is read next
+                pass  # we died meanwhile, which is what is read next
+        if not told:
+            return
+
+
+def _done(duty: Duty, told: bytes) -> bool:
+    if told:
+        return duty.signal(told[0])
+    duty.end()
+    return True

@@ -15,6 +15,7 @@ import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
 
+from dockshell.errors import Fault
 from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.descriptors import let_go
@@ -59,9 +60,11 @@ class Kept:
 
     def status(self) -> int:
         """The exit code of the command, or minus the signal that ended it: KILL where the keeper itself was killed,
-        which takes the command along."""
-        told = self.control.recv(16)
+        which takes the command along. Raises Fault."""
+        told = self.control.recv(4096)
         self.close()
+        if fault := Fault.unpack(told):
+            raise fault
         return int(told) if told else -signal.SIGKILL
 
     def close(self) -> None:
@@ -74,7 +77,7 @@ class Kept:
 
 def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure | None]:
     """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or
-    the failure."""
+    the failure. Raises Fault."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     report_read, report_write = os.pipe()
     pid = os.fork()
@@ -94,6 +97,8 @@ def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure
     kept = Kept(pid, ours)
     if told:
         kept.close()
+        if fault := Fault.unpack(told):
+            raise fault
         return None, Failure.unpack(told)
     if placement.lasting:
         kept.close()
@@ -103,6 +108,7 @@ def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure
 
 def _keeper(entrance: Entrance, placement: Placement, control: socket, report: int) -> NoReturn:
     child = 0
+    trouble, theirs = os.pipe() if entrance.act else (-1, -1)  # what acts has no execve that tells how it went
     try:
         os.setsid()
         # Where a supervisor has it ignored, or a program that has imported us catches it, no child can be waited for.
@@ -117,18 +123,31 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
         child = cgroup.fork_into(placement.cgroups)
         if child == 0:
             os.close(gate_write)
-            enter(entrance, legacy, gate_read, report)
+            enter(entrance, legacy, gate_read, report, theirs)
         limits.set_oom_score(child, placement.oom_score)
         os.write(gate_write, b"x")
     except OSError as error:
         os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
         os._exit(125)
-    let_go({control.fileno()})
+    except Exception as error:
+        os.write(report, Fault.of(error).pack())
+        os._exit(125)
+    let_go({control.fileno(), trouble} - {-1})
     if placement.lasting:
         os._exit(0)
-    code = _watch(child, control)
     try:
-        control.send(b"%d" % code)
+        told = b"%d" % _watch(child, control)
+        if entrance.act:
+            os.set_blocking(trouble, False)  # somebody whom it has left behind may hold the other end
+            try:
+                told = os.read(trouble, 4096) or told
+            except BlockingIOError:
+                pass
+    except Exception as error:
+        told = Fault.of(error).pack()
+        sessions.end(child)
+    try:
+        control.send(told)
     except OSError:
         pass  # dockshell died in the meantime, nobody asks for the code
     os._exit(0)

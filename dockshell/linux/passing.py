@@ -16,6 +16,7 @@ from _socket import (
 )
 from errno import EMFILE
 
+from dockshell.errors import Fault
 from dockshell.linux.signals import gone
 
 TYPE_CHECKING = False
@@ -54,16 +55,18 @@ def receive(channel: socket) -> tuple[bytes, list[int]]:
 
 def from_child(make: Callable[[], int]) -> int:
     """The descriptor that make() returns, called in a child of ours: that may join namespaces for it, and then must not
-    import anything. Raises OSError where make() did, and where the child ended without it."""
+    import anything. Raises OSError where make() did, and where the child ended without it; Fault for another error."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         try:
             ours.close()
             send(theirs, b"", [make()])
+        except OSError as error:
+            words = error.strerror or str(error)
+            send(theirs, f"{error.errno or 0} {words}: {error.filename or ''}".encode("utf-8", "replace")[:4096])
         except BaseException as error:
-            number, words = getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or str(error)
-            send(theirs, f"{number} {words}: {getattr(error, 'filename', None) or ''}".encode()[:4096])
+            send(theirs, Fault.of(error).pack())
         finally:
             os._exit(0)
     theirs.close()
@@ -72,6 +75,8 @@ def from_child(make: Callable[[], int]) -> int:
     finally:
         ours.close()
         gone(pid)
+    if fault := Fault.unpack(told):
+        raise fault
     if not descriptors:
         number, _, words = told.decode("utf-8", "replace").partition(" ")
         raise OSError(int(number or 0), words or "the process that was to open it ended")
