@@ -58,6 +58,8 @@ def run(words: list[str], program: str = "dockshell") -> int:
             words = plugin.words(words)
         arguments = options.parse(words, program if program in options.DROPINS else "")
         debug = bool(arguments.on("debug"))
+        if directory := arguments.text("config"):
+            os.environ["DOCKER_CONFIG"] = os.path.abspath(directory)
         return _carry_out(arguments, words)
     except BrokenPipeError:
         # Whoever read our output left; the rest of it is nobody's. stdout becomes /dev/null so that the flush at exit

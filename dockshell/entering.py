@@ -6,7 +6,16 @@ from __future__ import annotations
 import os
 import time
 
-from dockshell.errors import CommandNotFound, EngineError, NoShell, SessionLost, ShellNotStarted, TimedOut, printable
+from dockshell.errors import (
+    CommandNotFound,
+    EngineError,
+    NoShell,
+    SessionLost,
+    ShellNotStarted,
+    TimedOut,
+    UsageError,
+    printable,
+)
 from dockshell.linux.process import Process
 from dockshell.model import noun, replace
 from dockshell.resolve import Place, resolve_running
@@ -34,8 +43,8 @@ __all__ = ["Way", "enter", "run", "suited"]
 class Way:
     """How to get in. place: where to look; via: the routes to try, as routes.order() takes them; verb: whose order
     `auto` follows. config: what a person configured, which suited() makes the rest of; recording: None for none;
-    detach_key: what has to be typed to leave the command to itself, empty for nothing; timeout: how many seconds the
-    command is given, 0 for any number; took: who is told the route that was taken."""
+    detach_key: what has to be typed to leave the command to itself, empty for nothing, None for what is configured;
+    timeout: how many seconds the command is given, 0 for any number; took: who is told the route that was taken."""
 
     place: Place
     via: str
@@ -44,7 +53,7 @@ class Way:
     voice: Voice
     config: Config | None = None
     recording: Recording | None = None
-    detach_key: bytes = b""
+    detach_key: bytes | None = None
     timeout: float = 0.0
     took: Callable[[str], None] | None = None
 
@@ -76,12 +85,29 @@ _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (0, "second"))
 
 def suited(container: Container, command: Command, way: Way) -> tuple[Command, Way]:
     """Both as the person configured them for that container, where they say nothing themselves. Raises UsageError."""
-    if way.config is None:
-        return command, way
-    from dockshell.habits import Habits
+    if way.config is not None:
+        from dockshell.habits import Habits
 
-    habits = Habits(way.config, container)
-    return habits.command(command), habits.way(way, command)
+        habits = Habits(way.config, container)
+        command, way = habits.command(command), habits.way(way, command)
+    if way.detach_key is None and command.terminal and container.engine.name == "docker":
+        way = replace(way, detach_key=_keys_of_docker())
+    return command, way
+
+
+def _keys_of_docker() -> bytes | None:
+    """detachKeys of Docker's config.json: who says nothing there has none, for Docker's own would hold Ctrl-P back."""
+    from dockshell.engines.client_config import setting
+
+    said = setting("detachKeys")
+    if not said:
+        return None
+    from dockshell.config.keys import keys
+
+    try:
+        return keys(str(said))
+    except ValueError as error:
+        raise UsageError(f"detachKeys in Docker's config.json: {printable(str(error))}") from None
 
 
 def run(
@@ -143,7 +169,7 @@ def _tried(
                     way.voice.say(f"a shell can't be started in {printable(container.name)} ({missing}): using another")
                 command = replace(command, not_shells=(*command.not_shells, missing.shell))
                 continue
-            if "toolbox" not in order(way.via, way.verb) or name in ("ssh", "toolbox"):
+            if "toolbox" not in order(way.via, way.verb) or name in ("ssh", "toolbox") or command.preserved:
                 raise
             from dockshell.routes.toolbox import instead
 
@@ -164,7 +190,7 @@ def _relayed(command: Command, way: Way, others: Callable[[Session], Mapping[int
                 input=command.input,
                 others=others(session) if others else None,
                 first=taken,
-                detach_key=way.detach_key,
+                detach_key=way.detach_key or b"",
                 timeout=way.timeout,
             )
         except Late:

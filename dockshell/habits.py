@@ -48,7 +48,7 @@ class Habits:
             way,
             via=way.via or via,
             recording=way.recording or self._recording(command),
-            detach_key=keys(detach_key) if detach_key else b"",
+            detach_key=keys(detach_key) if detach_key and way.detach_key is None else way.detach_key,
         )
 
     def _recording(self, command: Command) -> Recording | None:

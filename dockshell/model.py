@@ -150,8 +150,9 @@ class Command:
     and the caller's terminal add, in order. languages: LANG and LC_* of the caller, for a login shell in a container
     that sets none. directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None
     for none. input: False where the command gets an empty input. environment_from: `config` or `init`. capabilities: a
-    bit mask of those to have besides the container's, capabilities(7). tools: what --tools named. share: a route may
-    hand this process's own stdin, stdout and stderr to the command, where that is safe."""
+    bit mask of those to have besides the container's, capabilities(7). tools: what --tools named. preserved:
+    descriptors of this process that the command is to have, too. share: a route may hand this process's own stdin,
+    stdout and stderr to the command, where that is safe."""
 
     argv: tuple[bytes, ...] = ()
     line: bytes = b""
@@ -168,6 +169,7 @@ class Command:
     privileged: bool = False
     capabilities: int = 0
     tools: str = ""
+    preserved: tuple[int, ...] = ()
     share: bool = False
     not_shells: tuple[str, ...] = ()
 

@@ -22,6 +22,7 @@ __all__ = [
     "Arguments",
     "Option",
     "Verb",
+    "before_verb",
     "nearly",
     "option",
     "parse",
@@ -78,7 +79,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--via", "ROUTE", "auto (the default), ssh, nsenter, exec or toolbox"),
         Option("--via", "ROUTE", "auto (the default), nsenter or exec", only="cp proxy serve"),
         Option("--via", "ROUTE", "auto (the default), nsenter, address or exec", only="forward"),
-        Option("--detach-keys", "KEYS", "taken for docker's sake: there are no detach keys", hidden=True),
+        Option("--detach-keys", "KEYS", "keys to leave the command running: ctrl-p,ctrl-q"),
+        Option("--preserve-fds", "N", "pass on N more file descriptors, from 3 on", hidden=True),
+        Option("--preserve-fd", "FD[,FD]", "pass on these file descriptors", many=True, hidden=True),
+        Option("--cidfile", "FILE", "the container whose id is in FILE, in place of TARGET", hidden=True),
         # ls
         Option("-a --all", "", "show stopped containers, too", only="ls"),
         Option("-n --last", "N", "show the N containers created last, in any state", only="ls"),
@@ -164,10 +168,28 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "engine": (
         Option("-H --host", "HOST", "address: unix://, tcp:// or ssh://"),
         Option("-c --context", "NAME", "Docker context to use"),
+        Option("--config", "DIR", "directory of the Docker client's configuration (~/.docker)", hidden=True),
+        Option("--tls", "", "use TLS with a tcp:// engine", hidden=True),
+        Option("--tlsverify", "", "use TLS, and verify the engine's certificate", hidden=True),
+        Option("--tlscacert", "FILE", "certificates to trust (ca.pem in that directory)", hidden=True),
+        Option("--tlscert", "FILE", "certificate of the client (cert.pem in that directory)", hidden=True),
+        Option("--tlskey", "FILE", "private key of the client (key.pem in that directory)", hidden=True),
+        Option("--url", "URL", "address of Podman's service", hidden=True),
+        Option("--connection", "NAME", "Podman connection to use", hidden=True),
+        Option("--identity", "FILE", "private key for Podman's service at ssh://", hidden=True),
     ),
     "general": (
         Option("-v --verbose", "", "say what was found and which way in was taken"),
         Option("--debug", "", "show tracebacks of errors"),
+        Option("--log-level", "LEVEL", "debug or trace: as -v; other levels change nothing", hidden=True),
+        Option(
+            "--ansi --parallel --profile --progress",
+            "VALUE",
+            "accepted for docker compose, no effect",
+            many=True,
+            hidden=True,
+        ),
+        Option("--compatibility --remote", "", "accepted for docker compose and podman, no effect", hidden=True),
         Option("-h --help", "", "show this help"),
         Option("--version", "", "show the version", hidden=True),
     ),
@@ -197,10 +219,14 @@ def taken(which: Option, verb: str) -> bool:
     return which.field in _KNOWN[verb].options and option(which.names[-1], verb) is which
 
 
-_ENGINE = ("host", "context", "verbose", "debug", "help")
+_ENGINE = (
+    "host", "context", "config", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey", "url", "connection", "identity",
+    "verbose", "debug", "log_level", "help",
+)  # fmt: skip
 ENTERING = (
     "via", "user", "workdir", "env", "env_file", "env_from", "interactive", "no_input", "tty", "no_tty", "detach",
-    "privileged", "cap", "tools", "key", "port", "A", "L", "R", "D", "detach_keys", *_ENGINE,
+    "privileged", "cap", "tools", "key", "port", "A", "L", "R", "D", "detach_keys", "preserve_fds",
+    "preserve_fd", "parallel", "compatibility", *_ENGINE,
 )  # fmt: skip
 
 
@@ -228,13 +254,7 @@ class Verb:
 _WHICH = ("project", "file", "index")
 _NOT_RUNNING = ("stopped", "keep", "unpause")
 _RECORD = ("record", "record_input")
-_SHELL = (
-    *(name for name in ENTERING if name not in ("detach", "detach_keys")),
-    *_NOT_RUNNING,
-    *_RECORD,
-    "pick",
-    *_WHICH,
-)
+_SHELL = (*(name for name in ENTERING if name != "detach"), *_NOT_RUNNING, *_RECORD, "pick", *_WHICH)
 _JSON = ("json", "format")
 _MANY = ("all", "label", "service", "jobs", "group", *_JSON)
 VERBS = {
@@ -244,7 +264,7 @@ VERBS = {
         "TARGET [--] CMD [ARG...]",
         "dockshell exec web -- ls -l /",
         (2, -1),
-        (*ENTERING, "login", "timeout", *_NOT_RUNNING, *_RECORD, *_MANY, "latest", *_WHICH),
+        (*ENTERING, "login", "timeout", *_NOT_RUNNING, *_RECORD, *_MANY, "latest", "cidfile", *_WHICH),
         "TARGET may be several containers, as in web,'api-*'; with --all, --label or\n--service there is no TARGET.",
     ),
     "ls": Verb(
@@ -412,11 +432,19 @@ DROPINS = {
 # Verbs after whose words options may still come, as after those of cp; in the others a command's own begin there.
 MIXED = ("cp", "ip", "pid", "config", "doctor", "init", "image", "services", "env", "tools")
 _KNOWN = {**VERBS, **HIDDEN, **DROPINS}
+# What a letter means before the verb, where docker's own options stand; behind it, it is another's.
+_BEFORE_VERB = {"D": "--debug", "l": "--log-level"}
+_OTHERWISE = {"--no-TTY": "--no-tty"}  # as older Composes spell it
+_UNSUPPORTED = {
+    "--dry-run": "leave it out: `dockshell exec` does what it says",
+    "--project-directory": "name the project by -p, or its file by -f",
+}
 
 
 class Arguments:
     """What the words said. Switches are True, False or None (not said), values text, repeatable ones lists of text in
-    order. bare: a TARGET stands where a verb might."""
+    order. bare: a TARGET stands where a verb might. An --env-file before `exec` is docker compose's own, and kept as
+    compose_env_file."""
 
     def __init__(self, verb: str, *, bare: bool = False) -> None:
         self.verb = verb
@@ -439,14 +467,18 @@ class Arguments:
         value = self.said.get(field)
         return value if isinstance(value, bool) else None
 
+    def targeted(self) -> bool:
+        """For exec: is a TARGET among the words?"""
+        return not self.everywhere() and not self.said.get("cidfile")
+
     def everywhere(self) -> bool:
         """For exec: is there no TARGET among the words, but options that choose the containers?"""
         return self.verb == "exec" and any(self.said.get(field) for field in ("all", "label", "service"))
 
 
-def parse(words: Sequence[str], verb: str = "") -> Arguments:
+def parse(words: Sequence[str], verb: str = "", before: int = 0) -> Arguments:
     """Words (without the program's name) → Arguments. A leading verb may follow options; with none it is a shell. verb:
-    given, where the program's name was one. Raises UsageError."""
+    given, where the program's name was one; before: so many of the words stood before it. Raises UsageError."""
     arguments = Arguments(verb or "shell", bare=not verb)
     rest = list(words)
     given: list[Option] = []
@@ -460,26 +492,30 @@ def parse(words: Sequence[str], verb: str = "") -> Arguments:
         if not word.startswith("-") or word == "-":
             if not verb and (word in VERBS or word in HIDDEN):
                 # Once more from the beginning: what stands before the verb are its options.
-                return parse([*words[: len(words) - len(rest)], *rest[1:]], word)
+                before = len(words) - len(rest)
+                return parse([*words[:before], *rest[1:]], word, before)
             if verb not in MIXED:
                 break
             operands.append(rest.pop(0))
             continue
-        if word in ("-l", "--latest") and verb == "exec":
-            rest[0] = "@latest"
-            break
         if word == "-p" and arguments.verb == "shell" and len(rest) > 2 and not rest[1].startswith("-"):
             rest[0] = "--project"  # a shell to pick a container for takes one word at the most
-        given += _take(rest, arguments)
+        leading = len(words) - len(rest) < before
+        given += _take(rest, arguments, leading=leading or not verb)
+        if leading and verb == "exec" and "env_file" in arguments.said:
+            files = [*arguments.texts("compose_env_file"), *arguments.texts("env_file")]
+            arguments.said["compose_env_file"] = files
+            del arguments.said["env_file"]
     known = _KNOWN[arguments.verb]
     for each in given:
         if each.field not in known.options and each.field != "version":
             raise UsageError(f"{arguments.verb} has no option {each.names[0]}: see `dockshell {arguments.verb} --help`")
     _settle_json(arguments)
-    rest = operands + rest
-    aimed = arguments.verb in ("exec", *DROPINS) and not arguments.everywhere()
+    latest = ["@latest"] if arguments.verb == "exec" and arguments.said.pop("latest", False) else []
+    rest = latest + operands + rest
+    aimed = arguments.verb in ("exec", *DROPINS) and arguments.targeted()
     arguments.words = _after_target(rest) if aimed else rest
-    least = known.least - arguments.everywhere()
+    least = known.least - (not arguments.targeted())
     asked = arguments.on("help") or arguments.on("version")
     if not asked and not (least <= len(arguments.words) and (known.most < 0 or len(arguments.words) <= known.most)):
         raise UsageError(_miscounted(arguments, known))
@@ -550,12 +586,15 @@ def _miscounted(arguments: Arguments, known: Verb) -> str:
     return f"usage: {spoken} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
 
 
-def _take(rest: list[str], arguments: Arguments) -> list[Option]:
-    """Takes one word of options, with the value that follows if there must be one, off the front of `rest`."""
+def _take(rest: list[str], arguments: Arguments, leading: bool) -> list[Option]:
+    """Takes one word of options, with the value that follows if there must be one, off the front of `rest`. leading: no
+    verb has come yet."""
     word = rest.pop(0)
     if word.startswith("--"):
         name, equals, value = word.partition("=")
-        found = option(name, arguments.verb)
+        if name in _UNSUPPORTED:
+            raise UsageError(f"{name} is not supported: {_UNSUPPORTED[name]}")
+        found = option(_OTHERWISE.get(name, name), arguments.verb)
         if found is None:
             raise UsageError(_unknown(name, arguments.verb))
         _set(arguments, found, value if equals else None, rest)
@@ -563,7 +602,9 @@ def _take(rest: list[str], arguments: Arguments) -> list[Option]:
     taken = []
     letters = word[1:]
     while letters:
-        found = option("-" + letters[0], arguments.verb)
+        value = letters[1:].removeprefix("=") or (rest[0] if rest else "")
+        found = before_verb(letters[0], value) if leading else None
+        found = found or option("-" + letters[0], arguments.verb)
         if found is None:
             raise UsageError(_unknown("-" + letters[0], arguments.verb))
         taken.append(found)
@@ -587,6 +628,14 @@ def _unknown(spelling: str, verb: str) -> str:
     meant = f"did you mean {near[0]}? " if near else ""
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
     return f"no option {printable(spelling)}: {meant}see `{spoken} --help`"
+
+
+def before_verb(letter: str, value: str) -> Option | None:
+    """What docker means by that letter, which is another option of ours behind the verb: None for any other letter, and
+    for a -D with an address, [BIND:]PORT. value: what follows it."""
+    spelling = _BEFORE_VERB.get(letter, "")
+    address = letter == "D" and value.rpartition(":")[2].isdecimal()
+    return option(spelling) if spelling and not address else None
 
 
 def _set(arguments: Arguments, found: Option, value: str | None, rest: list[str]) -> None:

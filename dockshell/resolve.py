@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dockshell.engines import Engine
+    from dockshell.engines.where import Tls
     from dockshell.model import Container
 
 __all__ = ["Place", "check_running", "newer_but_not_running", "resolve", "resolve_running"]
@@ -24,7 +25,8 @@ _NAMED = 5  # candidates that an error names before it says how many more there 
 class Place:
     """Where to look: -H's and --context's words, empty for the usual places. only: an engine that was found already,
     and is the one to ask. look: finds the Compose project whose services come first; it is asked where no container has
-    just that name."""
+    just that name. tls: as --tls and the like have it. podman: host and context are Podman's --url and --connection,
+    and this is its --identity; None where they are Docker's."""
 
     def __init__(
         self,
@@ -32,19 +34,26 @@ class Place:
         context: str = "",
         only: Engine | None = None,
         look: Callable[[], Project] = elsewhere,
+        tls: Tls | None = None,
+        podman: str | None = None,
     ) -> None:
         self.host = host
         self.context = context
         self.only = only
         self.look = look
         self._project: Project | None = None
+        self.tls = tls
+        self.podman = podman
 
     def engines(self, target: Target) -> Iterable[Engine]:
         """The engines to ask for that target, in order, made as they are asked for. Raises EngineError where there is
         none."""
         if self.only:
             return (self.only,)
-        return where.engines(self.host, self.context, pinned=target.engine, processes=target.kind == "pid")
+        processes = target.kind == "pid"
+        return where.engines(
+            self.host, self.context, target.engine, processes=processes, tls=self.tls, podman=self.podman
+        )
 
     def project(self) -> Project:
         """The project, looked for once. Raises UsageError."""

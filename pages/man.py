@@ -53,6 +53,11 @@ _FILES = {
 }
 _ENVIRONMENT = {
     "DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG": "where the engine is, as for `docker`",
+    "DOCKER_API_VERSION, DOCKER_CUSTOM_HEADERS": "what goes with each request to the engine, as for `docker`",
+    "CONTAINER_HOST, CONTAINER_CONNECTION, CONTAINER_SSHKEY": "where Podman's service is, as for `podman`, unless "
+    "Docker's variables say where the engine is",
+    "CONTAINERS_CONF, CONTAINERS_CONF_OVERRIDE, PODMAN_CONNECTIONS_CONF": "where Podman's connections are on file, as "
+    "for `podman`",
     "DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH": "how a tcp:// engine is spoken to, as for `docker`",
     "COMPOSE_PROJECT_NAME, COMPOSE_FILE, COMPOSE_PATH_SEPARATOR, PWD": "the Compose project whose services come first, "
     "as for `docker compose`; SUDO_UID: whose files count besides one's own",

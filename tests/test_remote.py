@@ -571,6 +571,19 @@ def test_ssh_that_fails_tells_why(ssh: Remote, host: str, sentence: str) -> None
     api.close()
 
 
+def test_tls_by_options(tls: Remote, dockshell: Callable[..., subprocess.CompletedProcess[bytes]]) -> None:
+    """`--tlsverify` with the three files, as docker's own client has it, before the verb or behind it; without them the
+    certificate isn't trusted."""
+    assert tls.tls
+    files = ["--tlscacert", tls.tls.ca, "--tlscert", tls.tls.cert, f"--tlskey={tls.tls.key}"]
+    host = ["-H", tls.address]
+    for words in (["--tlsverify", *files, *host, "exec"], [*host, "exec", "--tls", *files]):
+        done = dockshell(*words, tls.container, "echo", "hi")
+        assert (done.returncode, done.stdout) == (0, b"hi\n"), words
+    done = dockshell(*host, "--tlsverify", "exec", tls.container, "true")
+    assert done.returncode == 125 and b"certificate that can't be trusted" in done.stderr
+
+
 def test_ssh_reaches_an_engine_s_socket_elsewhere(ssh: Remote) -> None:
     """A path in the address is the socket's over there."""
     api = SdkApi(f"{ssh.address}/other/engine.sock")

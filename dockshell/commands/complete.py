@@ -27,7 +27,8 @@ else:
 __all__ = ["candidates", "run"]
 
 _PATIENCE = 2.0  # seconds; who presses TAB doesn't wait longer for an engine that is stuck
-_SILENT = ("detach_keys", "latest", "version")  # the options that nobody needs to see
+# The options that nobody needs to see.
+_SILENT = ("latest", "version", "parallel", "compatibility", "log_level")
 _COMMANDING = ("exec", *options.DROPINS)  # behind whose TARGET a command stands
 # Those whose first word is a TARGET.
 _NAMING = ("shell", "ip", "pid", "proxy", "forward", "doctor", "services", "env", "config", *_COMMANDING)

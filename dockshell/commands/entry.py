@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from dockshell.resolve import Place
     from dockshell.ssh.forwards import Forward
 
-__all__ = ["command", "enter", "way"]
+__all__ = ["command", "enter", "variables_in", "way"]
+
+_MOST_DESCRIPTORS = 1 << 10
 
 
 def command(arguments: Arguments, words: Sequence[str]) -> Command:
@@ -50,6 +52,7 @@ def command(arguments: Arguments, words: Sequence[str]) -> Command:
         privileged=bool(arguments.on("privileged")),
         capabilities=_capabilities(arguments),
         tools=arguments.text("tools"),
+        preserved=_preserved(arguments),
         share=True,
     )
 
@@ -76,6 +79,7 @@ def way(arguments: Arguments) -> Way:
         config=config.load(),
         recording=_recording(arguments),
         timeout=timeout,
+        detach_key=_detach_key(arguments),
     )
 
 
@@ -138,6 +142,40 @@ def _recording(arguments: Arguments) -> Recording | None:
     return Recording(path, input)
 
 
+def _detach_key(arguments: Arguments) -> bytes | None:
+    """--detach-keys, where an empty one means none at all, as podman has it; None for what is configured."""
+    said = arguments.said.get("detach_keys")
+    if not isinstance(said, str):
+        return None
+    from dockshell.config.keys import keys
+
+    try:
+        return keys(said) if said else b""
+    except ValueError as error:
+        raise UsageError(f"--detach-keys: {printable(str(error))}") from None
+
+
+def _preserved(arguments: Arguments) -> tuple[int, ...]:
+    """--preserve-fds and --preserve-fd: descriptors that our caller handed to us, and none that is our own."""
+    count, lists = arguments.text("preserve_fds"), arguments.texts("preserve_fd")
+    if not count and not lists:
+        return ()
+    numbers = [number for each in lists for number in each.split(",")]
+    if not all(each.isascii() and each.isdigit() and len(each) < 8 for each in (count or "0", *numbers)):
+        raise UsageError("--preserve-fds takes a count, and --preserve-fd numbers with commas between")
+    wanted = sorted({*range(3, 3 + min(int(count or 0), _MOST_DESCRIPTORS)), *map(int, numbers)} - {0, 1, 2})
+    for number in wanted:
+        try:
+            ours = not os.get_inheritable(number)
+        except OSError:
+            ours = True
+        if ours:
+            raise UsageError(
+                f"descriptor {number} is to be preserved, and nothing was opened as it: `{number}<FILE` does"
+            )
+    return tuple(wanted)
+
+
 def _capabilities(arguments: Arguments) -> int:
     said = arguments.texts("cap")
     if not said:
@@ -190,13 +228,14 @@ def _terminal_variables() -> Iterable[tuple[str, str]]:
 def _variables(arguments: Arguments) -> Iterable[tuple[str, str]]:
     """--env-file's lines first, so that -e has the last word, as with docker exec."""
     for path in arguments.texts("env_file"):
-        yield from _file(path)
+        yield from variables_in(path)
     for words in arguments.texts("env"):
         yield from _variable(words)
 
 
-def _file(path: str) -> Iterable[tuple[str, str]]:
-    """A file of K=V or K a line, in Docker's way: no quotes, `#` begins a line that doesn't count."""
+def variables_in(path: str) -> Iterable[tuple[str, str]]:
+    """What a file of K=V or K a line sets, in Docker's way: no quotes, `#` begins a line that doesn't count. Raises
+    UsageError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             lines = file.read().removeprefix("\ufeff").split("\n")
@@ -215,3 +254,5 @@ def _variable(words: str) -> Iterable[tuple[str, str]]:
         yield name, value
     elif name in os.environ:
         yield name, os.environ[name]
+    elif name.endswith("*"):  # all that begin so: podman-exec(1), --env
+        yield from ((each, value) for each, value in os.environ.items() if each.startswith(name[:-1]))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dockshell.errors import UsageError, printable
 from dockshell.resolve import Place
-from dockshell.target import LATEST, as_service, parse
+from dockshell.target import LATEST, as_service, elsewhere, parse
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dockshell.engines.where import Tls
     from dockshell.model import Target
     from dockshell.options import Arguments
     from dockshell.target import Project
@@ -15,21 +19,34 @@ if TYPE_CHECKING:
 __all__ = ["aimed", "anywhere", "place", "target", "voice"]
 
 
+# docker's and podman's; what is told at the first two, -v tells here.
+_LEVELS = ("debug", "trace", "info", "warn", "warning", "error", "fatal", "panic")
+
+
 def place(arguments: Arguments) -> Place:
-    """Where -H and --context say to look, with the services first of the Compose project that is that of the current
-    directory, or which -p or -f names."""
+    """Where the command line says to look, with the services first of the Compose project that is that of the current
+    directory, or which -p or -f names. Raises UsageError where it says two places."""
 
     def look() -> Project:
         from dockshell.compose import here
 
         return here(arguments.text("project"), next(iter(arguments.texts("file")), ""))
 
-    return Place(arguments.text("host"), arguments.text("context"), look=look)
+    return _place(arguments, look)
 
 
 def anywhere(arguments: Arguments) -> Place:
     """The same for who serves others, whose directory means nothing here: no project comes first."""
-    return Place(arguments.text("host"), arguments.text("context"))
+    return _place(arguments, elsewhere)
+
+
+def _place(arguments: Arguments, look: Callable[[], Project]) -> Place:
+    url, connection, identity = (arguments.text(name) for name in ("url", "connection", "identity"))
+    if not (url or connection or identity):
+        return Place(arguments.text("host"), arguments.text("context"), look=look, tls=_tls(arguments))
+    if arguments.text("host") or arguments.text("context"):
+        raise UsageError("--url, --connection and --identity are Podman's, -H and --context Docker's: give one of them")
+    return Place(url, connection, look=look, podman=identity)
 
 
 def target(arguments: Arguments, number: int = 0) -> Target:
@@ -44,5 +61,18 @@ def aimed(arguments: Arguments, found: Target) -> Target:
 
 
 def voice(arguments: Arguments) -> Voice:
-    """As loud as -v asks for."""
-    return Voice(bool(arguments.on("verbose")))
+    """As loud as -v asks for, or --log-level. Raises UsageError for no level."""
+    level = arguments.text("log_level").lower()
+    if level and level not in _LEVELS:
+        raise UsageError(f"--log-level takes {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}; not {printable(level)!r}")
+    return Voice(bool(arguments.on("verbose")) or level in _LEVELS[:2])
+
+
+def _tls(arguments: Arguments) -> Tls | None:
+    """As docker has it: --tlsverify, whether true or false, asks for TLS, as --tls does; files alone don't."""
+    tls, verify = arguments.on("tls"), arguments.on("tlsverify")
+    if not tls and verify is None:
+        return None
+    from dockshell.engines.contexts import tls_of_options
+
+    return tls_of_options(verify, *(arguments.text(name) for name in ("tlscacert", "tlscert", "tlskey")))

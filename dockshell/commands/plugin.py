@@ -23,13 +23,16 @@ __all__ = ["follow", "words"]
 
 _PR_SET_PDEATHSIG = 1
 _NEWS = signal.SIGRTMIN + 5  # of Docker's command; nobody else sends it
-# Docker's options that take a value, and what we call them; nothing where they are none of ours.
-_VALUED = {"-H": "-H", "--host": "-H", "-c": "-c", "--context": "-c", "--config": "", "-l": "", "--log-level": ""}
-_SWITCHES = {"-D": "--debug", "--debug": "--debug"}
+# Docker's options that take a value, and what we call them.
+_VALUED = {
+    "-H": "-H", "--host": "-H", "-c": "-c", "--context": "-c", "--config": "--config", "-l": "--log-level",
+    "--log-level": "--log-level", "--tlscacert": "--tlscacert", "--tlscert": "--tlscert", "--tlskey": "--tlskey",
+}  # fmt: skip
+_SWITCHES = {"-D": "--debug", "--debug": "--debug", "--tls": "--tls", "--tlsverify": "--tlsverify"}
 
 
 def words(given: Sequence[str]) -> list[str]:
-    """What a plugin is given → what dockshell would be. --config goes where it is looked for, into DOCKER_CONFIG.
+    """What a plugin is given → what dockshell would be.
 
     Raises UsageError for options of Docker's that can't be passed on."""
     rest = list(given)
@@ -54,13 +57,10 @@ def _options(rest: list[str]) -> list[str]:
             ours.append(_SWITCHES[name] + equals + value)
         elif name in _VALUED:
             value = value.removeprefix("=") if equals or value else rest.pop(0) if rest else ""
-            if name == "--config":
-                os.environ["DOCKER_CONFIG"] = value
-            ours += [_VALUED[name], value] if _VALUED[name] else []
+            ours += [_VALUED[name], value]
         else:
             raise UsageError(
-                f"docker's {printable(name)} is not passed on: put it behind `shell` if it is meant for dockshell, and "
-                "name an engine that takes TLS by a context, or by DOCKER_HOST and DOCKER_CERT_PATH"
+                f"docker's {printable(name)} is not passed on: put it behind `shell` if it is meant for dockshell"
             )
     return ours
 

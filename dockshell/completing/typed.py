@@ -60,13 +60,15 @@ class Typed:
         return as_service(found, project, index, named=self.of_project) if self.of_project or index else found
 
     def _take(self, word: str) -> None:
+        if self.awaits and not self.verb and options.before_verb(self.awaits.names[0][1:], word):
+            self.awaits = None  # docker's -D, which takes no value
         if self.awaits:
             self._say(self.awaits, word)
         elif word == "--" and not self._ended:
             self._ended = True
         elif not self.in_options or word in ("", "-"):
             self.operands.append(word)
-        elif word in ("-l", "--latest") and self.verb != "ls":
+        elif word in ("-l", "--latest") and self.verb == "exec":
             self.operands.append("@latest")
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
@@ -80,7 +82,8 @@ class Typed:
 
     def _letters(self, letters: str) -> None:
         for number, letter in enumerate(letters, 1):
-            found = options.option("-" + letter, self.verb)
+            found = options.before_verb(letter, letters[number:] or "0") if not self.verb else None
+            found = found or options.option("-" + letter, self.verb)
             if found and found.value:
                 self._say(found, letters[number:].removeprefix("=") if letters[number:] else None)
                 return

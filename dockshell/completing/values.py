@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["kept_tools", "values"]
 
-_FILES = ("file", "key", "env_file", "log", "authorized_keys", "record", "output", "startup")
+_FILES = (
+    "file", "key", "env_file", "log", "authorized_keys", "record", "output", "startup", "cidfile", "config", "identity",
+    "tlscacert", "tlscert", "tlskey",
+)  # fmt: skip
 _FEW = {
     "env_from": (("config", "as configured"), ("init", "as process 1 was started")),
     "host": (("unix://", "a socket"), ("tcp://", "host:port"), ("ssh://", "user@host")),
@@ -53,6 +56,10 @@ def values(option: Option, start: str, verb: str, view: View) -> Iterator[tuple[
         from dockshell.engines import contexts
 
         yield from ((name, "") for name in ("default", *contexts.names()) if safe(name))
+    elif field == "connection":
+        from dockshell.engines import podman_config
+
+        yield from ((name, "") for name in podman_config.names() if safe(name))
     elif field == "env" and start:
         yield from ((name, "") for name in sorted(os.environ) if safe(name))
     elif field == "filter":

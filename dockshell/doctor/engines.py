@@ -120,7 +120,7 @@ class Answering(Place):
     """Where to look, but for the engines that didn't answer, which nobody waits for again."""
 
     def __init__(self, place: Place, met: list[Met]) -> None:
-        super().__init__(place.host, place.context, look=place.project)
+        super().__init__(place.host, place.context, look=place.project, tls=place.tls, podman=place.podman)
         self._silent = [each.place.address for each in met if each.engine is None]
 
     def engines(self, target: Target) -> Iterator[Engine]:
@@ -132,7 +132,7 @@ def _addresses(place: Place) -> tuple[list[Address], list[Address], list[Met]]:
     told = []
     used: list[Address] = []
     try:
-        named = where.named(place.host, place.context)
+        named = where.named(place.host, place.context, place.tls, place.podman)
         used = [named] if named else where.defaults()
     except EngineError as error:
         told.append(Met(Address(""), True, reason=str(error)))

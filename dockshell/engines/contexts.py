@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["current", "endpoint", "names", "tls_of_environment"]
+__all__ = ["current", "endpoint", "names", "tls_of_environment", "tls_of_options"]
 
 
 def current() -> str:
@@ -64,6 +64,15 @@ def tls_of_environment() -> Tls | None:
     if not verify and not os.environ.get("DOCKER_TLS"):
         return None
     return _certificates(os.environ.get("DOCKER_CERT_PATH") or configuration(), verify=verify)
+
+
+def tls_of_options(verify: bool | None, ca: str, cert: str, key: str) -> Tls:
+    """TLS as --tls and the like ask for it: whether to verify, None for what DOCKER_TLS_VERIFY says; and the files,
+    empty for those that DOCKER_CERT_PATH or Docker's configuration has."""
+    if verify is None:
+        verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    usual = _certificates(os.environ.get("DOCKER_CERT_PATH") or configuration(), verify=verify)
+    return Tls(ca or usual.ca, cert or usual.cert, key or usual.key, verify)
 
 
 def _certificates(folder: str, *, verify: bool) -> Tls:

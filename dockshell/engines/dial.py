@@ -53,15 +53,16 @@ class Connection(socket.socket):
         return self._transport.why() if self._transport is not None else ""
 
 
-def dial(address: str, tls: Tls | None, timeout: float) -> Connection:
-    """A connection to the engine at that address; the timeout stays set on it. Raises EngineError."""
+def dial(address: str, tls: Tls | None, timeout: float, podman: str | None = None) -> Connection:
+    """A connection to the engine at that address; the timeout stays set on it. podman: see Address in where.py. Raises
+    EngineError."""
     scheme, _, rest = address.partition("://")
     if scheme == "unix":
         return Connection(_unix(rest, timeout))
     if scheme == "ssh":
         from dockshell.engines import tunnel
 
-        return tunnel.connect(address, timeout)
+        return tunnel.connect(address, timeout, podman)
     host, port = host_and_port(address, 2376 if tls else 2375)
     connected = _tcp(address, host, port, timeout)
     if tls is None:

@@ -40,16 +40,19 @@ class SdkApi:
     """The `Api` of an engine at any address: unix://, tcp:// (with Tls: see where.py) or ssh://. It connects when it is
     first used.
 
-    patience: seconds that the engine may take to answer a request; a session's stream may be idle for ever.
+    patience: seconds that the engine may take to answer a request, 0 for the usual ones; a session's stream may be idle
+    for ever. podman: see Address in where.py. Raises EngineError for what additions() refuses.
     """
 
-    def __init__(self, address: str, tls: Tls | None = None, patience: float = _ANSWERING) -> None:
+    def __init__(self, address: str, tls: Tls | None = None, patience: float = 0.0, podman: str | None = None) -> None:
         self.address = address
         self.local = address.startswith("unix:")
-        self._patience = patience
+        self._patience = patience or _ANSWERING
         self._tls = tls
-        self._prefix, self._headers = additions()
-        self._adapter = _Adapter(address, tls, self._headers)
+        self._podman = podman
+        # What is said of Docker's engine is nothing for Podman's.
+        self._prefix, self._headers = additions() if podman is None else ("", ())
+        self._adapter = _Adapter(address, tls, self._headers, podman)
         self._client: _Client | None = None
 
     @property
@@ -63,7 +66,7 @@ class SdkApi:
         return self._client
 
     def anew(self, patience: float = 0) -> SdkApi:
-        return SdkApi(self.address, self._tls, patience or self._patience)
+        return SdkApi(self.address, self._tls, patience or self._patience, self._podman)
 
     def server(self) -> str:
         with self.translated():
@@ -354,8 +357,11 @@ class _Adapter(BaseHTTPAdapter):
     """Requests' way to an engine: a pool of connections made by dial.py. software: what the engine calls itself, once
     it has answered. headers: what each request has besides."""
 
-    def __init__(self, address: str, tls: Tls | None, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
+    def __init__(
+        self, address: str, tls: Tls | None, headers: tuple[tuple[str, bytes], ...], podman: str | None
+    ) -> None:
         self._address = address
+        self._podman = podman
         self._tls = tls
         self._headers = headers
         self._last: Connection | None = None
@@ -366,7 +372,7 @@ class _Adapter(BaseHTTPAdapter):
 
     def dial(self) -> Connection:
         """A new connection. Raises EngineError."""
-        self._last = dial(self._address, self._tls, _CONNECTING)
+        self._last = dial(self._address, self._tls, _CONNECTING, self._podman)
         return self._last
 
     def why(self) -> str:

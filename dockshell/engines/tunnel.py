@@ -37,9 +37,10 @@ class Host:
     command: str
 
 
-def connect(address: str, timeout: float) -> Connection:
-    """A connection through an ssh, over which the engine has answered once. Raises EngineError, with what ssh said."""
-    where = host(address, timeout)
+def connect(address: str, timeout: float, podman: str | None = None) -> Connection:
+    """A connection through an ssh, over which the engine has answered once. podman: see host(). Raises EngineError,
+    with what ssh said."""
+    where = host(address, timeout, podman)
     connection = _ssh(address, where, (), (where.command,), timeout)
     try:
         connection.sendall(_HELLO)
@@ -111,9 +112,10 @@ def _skip_head(connection: Connection) -> None:
         tail = tail[-3:] + byte
 
 
-def host(address: str, timeout: float) -> Host:
+def host(address: str, timeout: float, podman: str | None = None) -> Host:
     """ssh://[USER@]HOST[:PORT][/SOCKET] → what to say to ssh. The path, if there is one, is that of the engine's socket
-    over there.
+    over there. podman: that is Podman's service, which its own program reaches, and this is the private key's file,
+    empty for ssh's own choice.
 
     Raises EngineError where the address isn't of that form.
     """
@@ -147,9 +149,10 @@ def host(address: str, timeout: float) -> Host:
     ]
     argv += ["-l", user] if user else []
     argv += ["-p", str(port)] if port else []
-    remote = ["docker", "system", "dial-stdio"]
+    argv += ["-i", podman] if podman else []
+    remote = ["docker" if podman is None else "podman", "system", "dial-stdio"]
     if parts.path.strip("/"):
-        remote[1:1] = ["--host", f"unix://{unquote(parts.path)}"]
+        remote[1:1] = ["--host" if podman is None else "--url", f"unix://{unquote(parts.path)}"]
     # What follows the host is pasted together by ssh and read by a shell over there (ssh(1)), hence the quotes.
     return Host(tuple(argv), name, shlex.join(remote))
 
@@ -200,5 +203,5 @@ def _last(complaints: IO[bytes]) -> str:
 def _failure(status: int, last: str) -> str:
     if status == 255:  # ssh's own failures; any other is the remote command's (ssh(1))
         return f"ssh says {last or 'nothing'!r}; see that `ssh` alone gets there without a question"
-    remedy = "see that Docker's client and engine are there"
+    remedy = "see that the engine and its client are there"
     return f"over there `docker system dial-stdio` ended with {status}, {last or 'nothing'!r}; {remedy}"

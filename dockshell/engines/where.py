@@ -1,8 +1,9 @@
 """Where the engines are: which are asked, in which order. The registry of what can be asked is here too.
 
 The order is Docker's own (https://docs.docker.com/engine/manage-resources/contexts/): -H, --context, DOCKER_HOST,
-DOCKER_CONTEXT, the context that `docker context use` chose. Whoever names a place means that place, so it is then the
-only one. Where nobody does, the sockets that Docker and Podman listen on by default are asked, those that exist.
+DOCKER_CONTEXT, the context that `docker context use` chose; then Podman's: CONTAINER_HOST, CONTAINER_CONNECTION.
+Whoever names a place means that place, so it is then the only one. Where nobody does, the sockets that Docker and
+Podman listen on by default are asked, those that exist; where there is none, Podman's default connection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dockshell.engines import Api, Engine
+    from dockshell.engines.podman_config import Destination
 
 __all__ = [
     "APIS",
@@ -44,6 +46,7 @@ APIS = {
 # process. A new kind of engine is one file, and one line here.
 OTHERS = {"kernel": ("dockshell.engines.kernel", "KernelEngine")}
 _SYSTEM = ("/var/run/docker.sock", "/run/podman/podman.sock")
+_TLS = "tcp://localhost:2376"  # where Docker's client looks that is told of TLS and of no host
 _REMEDY = "start one, name one with -H, or look without one: kernel://NAME, pid:N"
 
 
@@ -60,17 +63,27 @@ class Tls:
 
 @noun(frozen=True)
 class Address:
-    """An engine's address, who said so (`DOCKER_HOST`), and how to speak TLS there."""
+    """An engine's address, who said so (`DOCKER_HOST`), and how to speak TLS there. podman: the private key's file for
+    a service of Podman's, empty for ssh's own; None where it is Docker's client's place."""
 
     address: str
     said: str = ""
     tls: Tls | None = None
+    podman: str | None = None
 
 
-def engines(host: str = "", context: str = "", pinned: str = "", *, processes: bool = False) -> Iterator[Engine]:
-    """The engines to ask, one after another, each made only when it is asked for. host and context: from -H and
-    --context; pinned: what stood before :// in the target; processes: a process is looked for, which this kernel itself
-    knows when no engine does.
+def engines(
+    host: str = "",
+    context: str = "",
+    pinned: str = "",
+    *,
+    processes: bool = False,
+    tls: Tls | None = None,
+    podman: str | None = None,
+) -> Iterator[Engine]:
+    """The engines to ask, one after another, each made only when it is asked for. host, context, tls, podman: as
+    named() takes them; pinned: what stood before :// in the target; processes: a process is looked for, which this
+    kernel itself knows when no engine does.
 
     Raises EngineError where there is none to ask, or a named one can't be; UsageError for a host and a context
     together.
@@ -78,10 +91,12 @@ def engines(host: str = "", context: str = "", pinned: str = "", *, processes: b
     if pinned in OTHERS:
         yield _other(pinned)
         return
-    place = named(host, context)
+    place = named(host, context, tls, podman)
+    if pinned == "podman" and not (host or context or tls) and podman is None:
+        place = _podmans("", "", "") or place  # Docker's variables say nothing of Podman
     passed: list[str] = []
     offered = False
-    for each in [place] if place else defaults():
+    for each in [place] if place else defaults() or _podmans_last():
         found = engine(each)
         if pinned and not _is(found, pinned):
             passed.append(f"{found.address} is {found.name}")
@@ -118,7 +133,7 @@ def api(place: Address) -> Api:
     if scheme == "unix":
         _check_socket(rest, place.said)
     made: Api = getattr(__import__(module, fromlist=(name,)), name)(
-        *((rest,) if scheme == "unix" else (place.address, place.tls))
+        *((rest,) if scheme == "unix" else (place.address, place.tls, 0.0, place.podman))
     )
     return made
 
@@ -158,28 +173,92 @@ def _check_socket(path: str, said: str) -> None:
         raise EngineError(f"{said} says unix://{printable(path)}, but that is no socket: name the engine's socket")
 
 
-def named(host: str, context: str) -> Address | None:
-    """The place that somebody named; None where nobody did. Raises UsageError for a host and a context together,
-    EngineError for a context that can't be had."""
+def named(host: str, context: str, tls: Tls | None = None, podman: str | None = None) -> Address | None:
+    """The place that somebody named; None where nobody did. host, context: -H and --context; tls: as --tls and the like
+    have it, None for nothing. podman: --identity; then the first two are Podman's --url and --connection.
+
+    Raises UsageError for what doesn't go together, EngineError for a context or connection that can't be had."""
+    if podman is not None:
+        return _podmans(host, context, podman) or _podmans_default(podman)
     if host and context:
         raise UsageError("-H and --context both say where the engine is: give one of them")
     if host:
-        return _host(host, "-H")
+        return _host(host, "-H", tls)
     variable = os.environ.get("DOCKER_HOST", "")
     if context and context != "default":
-        return in_context(context, "--context")
+        return _without(tls, in_context(context, "--context"))
     if variable:
-        return _host(variable, "DOCKER_HOST")
+        return _host(variable, "DOCKER_HOST", tls)
     if context:
-        return None
+        return _host(_TLS, "--tls", tls) if tls else None
     if chosen := os.environ.get("DOCKER_CONTEXT", ""):
-        return None if chosen == "default" else in_context(chosen, "DOCKER_CONTEXT")
-    if not os.path.exists(os.path.join(configuration(), "config.json")):
-        return None
-    from dockshell.engines import contexts
+        return _without(tls, None if chosen == "default" else in_context(chosen, "DOCKER_CONTEXT"))
+    if os.path.exists(os.path.join(configuration(), "config.json")):
+        from dockshell.engines import contexts
 
-    chosen = contexts.current()
-    return in_context(chosen, "the current context") if chosen else None
+        if chosen := contexts.current():
+            return _without(tls, in_context(chosen, "the current context"))
+    if tls:
+        return _host(_TLS, "--tls", tls)
+    return _podmans("", "", "")
+
+
+def _without(tls: Tls | None, place: Address | None) -> Address | None:
+    if tls and place:
+        raise UsageError(
+            f"{place.said} says itself how to speak TLS: leave out --tls and the like, or name a host by -H"
+        )
+    return place
+
+
+def _podmans(url: str, connection: str, identity: str) -> Address | None:
+    """The place of Podman's service as --url, --connection, CONTAINER_HOST or CONTAINER_CONNECTION name it, in this
+    order: podman(1)."""
+    if url and connection:
+        raise UsageError("--url and --connection both say where Podman's service is: give one of them")
+    for uri, name, said in (
+        (url, connection, "--url" if url else "--connection"),
+        (os.environ.get("CONTAINER_HOST", ""), "", "CONTAINER_HOST"),
+        ("", os.environ.get("CONTAINER_CONNECTION", ""), "CONTAINER_CONNECTION"),
+    ):
+        if uri:
+            return Address(_podmans_spelling(uri), said, podman=identity or os.environ.get("CONTAINER_SSHKEY", ""))
+        if name:
+            from dockshell.engines import podman_config
+
+            found = podman_config.connection(name, said)
+            return Address(
+                _podmans_spelling(found.uri), f"{said} ({printable(name)})", podman=identity or found.identity
+            )
+    return None
+
+
+def _podmans_place(found: Destination, said: str, identity: str) -> Address:
+    return Address(_podmans_spelling(found.uri), said, podman=identity or found.identity)
+
+
+def _podmans_default(identity: str) -> Address | None:
+    """The place of Podman's default connection, if it has one."""
+    from dockshell.engines import podman_config
+
+    found = podman_config.default()
+    if not found:
+        return None
+    name, destination = found
+    return _podmans_place(destination, f"Podman's default connection ({printable(name)})", identity)
+
+
+def _podmans_last() -> list[Address]:
+    """The same for who named nothing, and has no engine here."""
+    found = _podmans_default("")
+    return [found] if found else []
+
+
+def _podmans_spelling(uri: str) -> str:
+    """Podman takes `unix:/path` and `unix://path` for a socket's absolute path too."""
+    if uri.startswith("unix:"):
+        return "unix:///" + uri.removeprefix("unix:").lstrip("/")
+    return uri
 
 
 def in_context(name: str, said: str) -> Address | None:
@@ -187,17 +266,30 @@ def in_context(name: str, said: str) -> Address | None:
     EngineError where there is no such context, or it is broken."""
     from dockshell.engines import contexts
 
-    address, tls = contexts.endpoint(name, said)
+    try:
+        address, tls = contexts.endpoint(name, said)
+    except EngineError:
+        # podman's -c means one of its connections.
+        from dockshell.engines import podman_config
+
+        found = podman_config.find(name) if said == "--context" else None
+        if found is None:
+            raise
+        return _podmans_place(found, f"--connection ({printable(name)})", "")
     return Address(_spelled(address), f"{said} ({printable(name)})", tls) if address else None
 
 
-def _host(address: str, said: str) -> Address:
+def _host(address: str, said: str, tls: Tls | None) -> Address:
     spelled = _spelled(address)
     if not spelled.startswith("tcp:"):
+        if tls:
+            raise UsageError(
+                f"{said} says {printable(spelled)}, and TLS is for tcp://HOST:PORT: leave out --tls and the like"
+            )
         return Address(spelled, said)
     from dockshell.engines import contexts
 
-    return Address(spelled, said, contexts.tls_of_environment())
+    return Address(spelled, said, tls or contexts.tls_of_environment())
 
 
 def configuration() -> str:

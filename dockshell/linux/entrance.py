@@ -37,7 +37,8 @@ class Entrance:
     filter are empty where there is none. groups None: they can't be set in that user namespace. guarded: the command is
     to be killed should its keeper die. act: what the process does in the command's place, with its result for an exit
     code; it may use nothing that is not imported yet; held: the descriptors that it needs besides. attach: what is done
-    once all is joined, with the same restriction."""
+    once all is joined, with the same restriction. preserved: descriptors of our own caller's that the command gets as
+    they are."""
 
     namespaces: Namespaces
     stdio: tuple[int, int, int]
@@ -60,6 +61,7 @@ class Entrance:
     act: Callable[[], int] | None = None
     held: tuple[int, ...] = ()
     attach: Callable[[], None] | None = None
+    preserved: tuple[int, ...] = ()
 
 
 @noun(frozen=True)
@@ -102,7 +104,8 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int, trouble
             step = "attach"
             entrance.attach()
         step = "confine"
-        _take_stdio(entrance, {gate, report, *((trouble, *entrance.held) if entrance.act else ())})
+        held = (trouble, *entrance.held) if entrance.act else ()
+        _take_stdio(entrance, {gate, report, *held, *entrance.preserved})
         limits.apply(entrance.limits)
         os.umask(entrance.umask)
         credentials.bound(entrance.capabilities.bounding, entrance.last_capability)

@@ -35,6 +35,9 @@ UNSEEN = "not looked at"
 
 _FORWARDING = "forwarding is for ssh: take --via ssh, or `ssh` itself through `dockshell ssh-config`"
 _CAPABILITIES = "it gives no single capability: use sudo, or --privileged where the engine allows it"
+_DESCRIPTORS = (
+    "no descriptor of yours can go that way: take --via nsenter, which needs root on the engine's own machine"
+)
 
 
 class Route(Protocol):
@@ -101,6 +104,8 @@ def choose(
             if forwards
             else _CAPABILITIES
             if command.capabilities and name in ("ssh", "exec")
+            else _DESCRIPTORS
+            if command.preserved and name != "nsenter"
             else route.refuses(container, command, asked=names == (via,))
         )
         if reason is None:

@@ -137,6 +137,7 @@ def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _E
         },
         directories=start.directories,
         guarded=not command.detach,
+        preserved=command.preserved,
     )
 
 

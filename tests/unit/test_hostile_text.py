@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dockshell.commands.entry import _file
+from dockshell.commands.entry import variables_in
 from dockshell.engines import building, contexts, where
 from dockshell.engines.kernel import _inside
 from dockshell.errors import DockshellError, EngineError, UsageError
@@ -194,7 +194,7 @@ VALUES = st.text(st.characters(exclude_characters="\n\0", codec="utf-8"), max_si
 def test_values_of_an_environment_file_arrive_whole(tmp_path: Path, pairs: list[tuple[str, str]], newline: str) -> None:
     """Lines end where Docker has them end, and nowhere else: what other newlines there are belong to the value."""
     (tmp_path / "env").write_bytes(newline.join(f"{name}={value}" for name, value in pairs).encode())
-    assert list(_file(str(tmp_path / "env"))) == pairs
+    assert list(variables_in(str(tmp_path / "env"))) == pairs
 
 
 @ONCE
@@ -203,7 +203,7 @@ def test_any_environment_file_is_read_or_refused(tmp_path: Path, content: bytes)
     """Names without blanks and values without NUL, which is what the kernel takes; else UsageError."""
     (tmp_path / "env").write_bytes(content)
     try:
-        found = list(_file(str(tmp_path / "env")))
+        found = list(variables_in(str(tmp_path / "env")))
     except UsageError as error:
         assert isinstance(error, DockshellError) and str(error).isprintable()
         return

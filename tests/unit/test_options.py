@@ -183,6 +183,44 @@ def test_no_verb_is_a_slip(word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-D exec web true", {"debug": True}),
+        ("-D=false exec web true", {"debug": False}),
+        ("-Dl debug exec web true", {"debug": True, "log_level": "debug"}),
+        ("-D -linfo exec web true", {"debug": True, "log_level": "info"}),
+        ("-vD -H unix:///x exec web true", {"verbose": True, "debug": True, "host": "unix:///x"}),
+        ("-D 1080 exec web true", {"D": ["1080"]}),
+        ("-D127.0.0.1:1080 exec web true", {"D": ["127.0.0.1:1080"]}),
+        ("exec -D 1080 web true", {"D": ["1080"]}),
+        ("exec --log-level=warn web true", {"log_level": "warn"}),
+        ("exec --no-TTY web true", {"no_tty": True}),
+    ],
+)
+def test_a_letter_before_the_verb_is_dockers(line: str, said: dict[str, object]) -> None:
+    """`docker -D -l LEVEL exec`: but a -D with an address is ssh's, as behind the verb."""
+    arguments = parse(line.split())
+    assert (arguments.verb, arguments.words, arguments.said) == ("exec", ["web", "true"], said)
+
+
+def test_a_switch_for_the_newest_among_others() -> None:
+    """`-l` may stand with other switches, and options may follow it."""
+    for line in ("exec -itl -u app sh", "exec -l -it --user=app -- sh", "exec --latest=true -itu app sh"):
+        arguments = parse(line.split())
+        assert arguments.words == ["@latest", "sh"]
+        assert arguments.said == {"interactive": True, "tty": True, "user": "app"}
+    assert parse(["exec", "--latest=false", "web", "sh"]).words == ["web", "sh"]
+
+
+def test_a_file_in_targets_place() -> None:
+    """With --cidfile every word is the command's."""
+    assert parse(["exec", "--cidfile", "id", "true"]).words == ["true"]
+    assert parse(["exec", "--cidfile=id", "--", "ls", "--", "x"]).words == ["ls", "--", "x"]
+    with pytest.raises(UsageError, match="usage: dockshell exec"):
+        parse(["exec", "--cidfile", "id"])
+
+
+@pytest.mark.parametrize(
     "line", ["", "web", "-u app web", "shell web", "-v shell -u app web", "-- exec", "shell -- ls"]
 )
 def test_without_a_verb_it_is_a_shell(line: str) -> None:

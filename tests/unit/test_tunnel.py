@@ -27,6 +27,14 @@ def test_an_address_is_spelled_for_ssh(address: str, words: list[str]) -> None:
     assert [*host.argv, "--", host.name, host.command][-len(words) :] == words
 
 
+def test_podmans_service_is_reached_by_podman() -> None:
+    """With the key that the connection names; where none is named, ssh chooses as ever."""
+    host = tunnel.host("ssh://me@there:22/run/podman/podman.sock", 10, "/keys/a b")
+    assert host.argv[-6:] == ("-l", "me", "-p", "22", "-i", "/keys/a b")
+    assert host.command == "podman --url unix:///run/podman/podman.sock system dial-stdio"
+    assert "-i" not in tunnel.host("ssh://there", 10, "").argv
+
+
 @pytest.mark.parametrize(
     "address",
     [

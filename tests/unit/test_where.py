@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from dockshell.engines import where
+from dockshell.engines import podman_config, where
+from dockshell.engines.contexts import tls_of_options
 from dockshell.engines.where import Address, Tls
 from dockshell.errors import EngineError, UsageError
+from tests.world import World
 
 _PATHS = {
     "docker": "run/docker.sock",
@@ -32,11 +34,12 @@ _PATHS = {
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of our own below tmp_path: no variable, no configuration, and no socket until a test makes one."""
-    for name in [name for name in os.environ if name.startswith("DOCKER_")]:
+    for name in [name for name in os.environ if name.startswith(("DOCKER_", "CONTAINER", "PODMAN_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "user"))
     monkeypatch.setattr(where, "_SYSTEM", (str(tmp_path / _PATHS["docker"]), str(tmp_path / _PATHS["podman"])))
+    monkeypatch.setattr(podman_config, "_SYSTEM", (str(tmp_path / "etc/containers.conf"),))
     return tmp_path
 
 
@@ -242,6 +245,122 @@ def test_the_environment_asks_for_tls(machine: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCKER_CERT_PATH", str(machine / "certs"))
     assert where.named(_tcp(1), "") == Address(_tcp(1), "-H", Tls(ca=str(machine / "certs" / "ca.pem")))
     assert where.named("ssh://there", "") == Address("ssh://there", "-H")
+
+
+def test_options_ask_for_tls(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--tlsverify and --tls, with the files that were named, or the usual ones; at a host, or Docker's own default one
+    for TLS; never left out where it can't be."""
+    ca = str(machine / "certs" / "ca.pem")
+    (machine / "certs").mkdir()
+    Path(ca).touch()
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(machine / "certs"))
+    assert tls_of_options(True, "", "c", "k") == Tls(ca, "c", "k")
+    assert tls_of_options(None, "a", "", "") == Tls("a", verify=False)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    assert tls_of_options(None, "", "", "") == Tls(ca)
+    assert tls_of_options(False, "", "", "") == Tls(ca, verify=False)
+    tls = Tls("other")
+    assert where.named(_tcp(1), "", tls) == Address(_tcp(1), "-H", tls)
+    assert where.named("", "", tls) == Address("tcp://localhost:2376", "--tls", tls)
+    assert where.named("", "default", tls) == Address("tcp://localhost:2376", "--tls", tls)
+    for host in ("unix:///x", "ssh://there"):
+        with pytest.raises(UsageError, match="TLS is for tcp"):
+            where.named(host, "", tls)
+    _context(machine, "chosen", {"Host": _tcp(2)})
+    with pytest.raises(UsageError, match="says itself how to speak TLS"):
+        where.named("", "chosen", tls)
+    _configure(machine, '{"currentContext": "chosen"}')
+    with pytest.raises(UsageError, match="says itself how to speak TLS"):
+        where.named("", "", tls)
+    monkeypatch.setenv("DOCKER_HOST", _tcp(3))
+    assert where.named("", "", tls) == Address(_tcp(3), "DOCKER_HOST", tls)
+
+
+_CONNECTIONS = {
+    "Connection": {
+        "Default": "far",
+        "Connections": {
+            "far": {"URI": "ssh://me@far:22/run/podman/podman.sock", "Identity": "/keys/far", "IsMachine": True},
+            "near": {"URI": "unix:///near.sock", "Identity": ""},
+        },
+    }
+}
+
+
+def _podman(machine: Path, content: object, name: str = "podman-connections.json") -> Path:
+    path = machine / "home/.config/containers" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_podmans_own_places_are_read(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, listen: Callable[..., str]
+) -> None:
+    """--url, --connection, CONTAINER_HOST, CONTAINER_CONNECTION, behind what names Docker's engine; the default
+    connection for who has no engine here."""
+    _podman(machine, _CONNECTIONS)
+    far = Address("ssh://me@far:22/run/podman/podman.sock", "Podman's default connection (far)", podman="/keys/far")
+    near = Address("unix:///near.sock", "--connection (near)", podman="")
+    assert where.named("", "") is None and _addresses() == [far.address]
+    assert where.named("", "near", podman="") == near
+    assert where.named("", "near") == near  # podman's -c
+    assert where.named("", "", podman="") == far
+    assert where.named("", "", podman="/mine") == Address(far.address, far.said, podman="/mine")
+    assert where.named("unix:/run/x", "", podman="") == Address("unix:///run/x", "--url", podman="")
+    assert where.named("tcp://a:1", "", podman="") == Address("tcp://a:1", "--url", podman="")
+    here = listen(_PATHS["podman"])
+    assert _addresses() == [here]
+    monkeypatch.setenv("CONTAINER_CONNECTION", "near")
+    assert where.named("", "") == Address("unix:///near.sock", "CONTAINER_CONNECTION (near)", podman="")
+    monkeypatch.setenv("CONTAINER_HOST", "ssh://there/run/x")
+    assert where.named("", "") == Address("ssh://there/run/x", "CONTAINER_HOST", podman="")
+    monkeypatch.setenv("CONTAINER_SSHKEY", "/keys/mine")
+    assert where.named("", "") == Address("ssh://there/run/x", "CONTAINER_HOST", podman="/keys/mine")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker:1")
+    assert where.named("", "") == Address("tcp://docker:1", "DOCKER_HOST")
+    assert _addresses(pinned="podman") == ["ssh://there/run/x"]
+    with pytest.raises(UsageError, match="--url and --connection both"):
+        where.named("unix:/x", "near", podman="")
+
+
+def test_connections_of_containers_conf(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older Podmans', and those that are written by hand: the person's own file goes before the system's, and what
+    `podman system connection` keeps before both."""
+    (machine / "etc").mkdir()
+    old = '[engine]\nactive_service = "{0}"\n[engine.service_destinations.{0}]\nuri = "unix:///{0}"\nidentity = "/k"\n'
+    (machine / "etc/containers.conf").write_text(old.format("system"))
+    said = "Podman's default connection"
+    assert where.named("", "", podman="") == Address("unix:///system", f"{said} (system)", podman="/k")
+    _podman(machine, old.format("own"), "containers.conf")
+    assert where.named("", "", podman="") == Address("unix:///own", f"{said} (own)", podman="/k")
+    assert podman_config.names() == ["own", "system"]
+    _podman(machine, _CONNECTIONS)
+    assert podman_config.names() == ["far", "near", "own", "system"]
+    assert podman_config.default() == ("far", podman_config.connection("far", ""))
+    monkeypatch.setenv("CONTAINERS_CONF", str(machine / "etc/containers.conf"))
+    monkeypatch.setenv("PODMAN_CONNECTIONS_CONF", str(machine / "none"))
+    assert podman_config.names() == ["system"]
+
+
+def test_a_connection_that_is_none(machine: Path, world: World) -> None:
+    """Is an error that names those that there are; a file that makes no sense is named; somebody else's is passed
+    over."""
+    with pytest.raises(EngineError, match="--connection names 'x', but Podman has no such connection"):
+        where.named("", "x", podman="")
+    path = _podman(machine, _CONNECTIONS)
+    with pytest.raises(EngineError, match="choose one of far, near"):
+        where.named("", "x", podman="")
+    for table in ('{"Connection":', {"Default": 1}, {"Connections": {"x": {"URI": 1}}}):
+        _podman(machine, table if isinstance(table, str) else {"Connection": table})
+        with pytest.raises(EngineError, match=re.escape(str(path))):
+            where.named("", "x", podman="")
+    _podman(machine, "[]")
+    assert podman_config.names() == []
+    _podman(machine, _CONNECTIONS)
+    world.need_root()  # to give it away
+    os.chown(path, 65534, 65534)
+    assert podman_config.names() == []
 
 
 @pytest.mark.parametrize(
