@@ -39,6 +39,11 @@ class _Projects:
     """Two projects with a service of one name: shop with a one-off container and two replicas, and blog with one. A
     container's name is what it is known by here; directory: that of shop, with compose.yaml and a directory below."""
 
+    once: str
+    second: str
+    first: str
+    blog: str
+
     def __init__(self, peer: Peer, directory: Path) -> None:
         self.peer = peer
         self.directory = directory / _SHOP
@@ -56,11 +61,6 @@ class _Projects:
             options = _labels(project, _SERVICE, number, at, once=once)
             known = peer.kept(f"naming {name}", lambda options=options: peer.run("busybox", options=options))
             setattr(self, name, known)
-
-    once: str
-    second: str
-    first: str
-    blog: str
 
 
 @pytest.fixture
@@ -165,11 +165,6 @@ def test_verbose_says_the_rule(projects: _Projects, dockshell: Run) -> None:
 def test_many_are_of_one_project(projects: _Projects, dockshell: Run) -> None:
     """`--service` is that of the project here, else a doubt; -p narrows all that is chosen."""
     peer = projects.peer
-
-    def entered(*options: str, cwd: Path) -> set[str]:
-        done = dockshell("exec", *options, "--", "true", "--json", engine=peer, cwd=cwd)
-        assert done.returncode == 0, done.stderr
-        return set(done.stderr.decode().split())
 
     def told(*options: str, cwd: Path = Path("/")) -> set[str]:
         done = dockshell("exec", "-v", *options, "--", "echo", "here", engine=peer, cwd=cwd)
