@@ -27,7 +27,7 @@ class Seen:
         """The screen, with no blanks at the ends of lines."""
         return [line.rstrip() for line in self._screen.display]
 
-    def until(self, holds: Callable[[list[str]], object], within: float = 10.0) -> list[str]:
+    def until(self, holds: Callable[[list[str]], object], within: float = 60.0) -> list[str]:
         """Looks until that holds of the lines → these. Raises AssertionError, with what is to be seen instead."""
         end = time.monotonic() + within
         while not holds(self.lines):

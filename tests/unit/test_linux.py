@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dockshell.errors import printable
 from dockshell.linux import cgroup, limits, open_files, seccomp, sessions, terminals
+from dockshell.linux.cgroup_limits import freezer, full
 from dockshell.linux.credentials import Capabilities, lacking, last_capability
 from dockshell.linux.entrance import Failure
 from dockshell.linux.labels import label_of
@@ -421,3 +422,26 @@ def test_seccomp_filter_of_a_process_without_one(world: World, other: subprocess
     with pytest.raises(OSError, match="Invalid argument"):
         seccomp.program_of(other.pid)
     assert Process(other.pid).status()["TracerPid"] == "0" and Process(other.pid).alive()
+
+
+def test_a_frozen_cgroup(world: World) -> None:
+    """Of version 2: the one that is frozen is found from within one below it."""
+    world.need_root()
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    place = next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None)
+    world.need(place, "no cgroup v2 is mounted")
+    assert place
+    outer = place / f"dockshell-test-{os.getpid()}"
+    inner = outer / "inner"
+    inner.mkdir(parents=True)
+    try:
+        with subprocess.Popen(["sleep", "1000"]) as process:
+            (inner / "cgroup.procs").write_text(str(process.pid))
+            assert (freezer(process.pid), full(process.pid)) == (("", ""), (0, ""))
+            (outer / "cgroup.freeze").write_text("1")
+            assert freezer(process.pid) == (str(outer / "cgroup.freeze"), "0")
+            (outer / "cgroup.freeze").write_text("0")
+            process.kill()
+    finally:
+        inner.rmdir()
+        outer.rmdir()
