@@ -163,7 +163,7 @@ def test_stdout_and_stderr_in_one(fleet: Peer) -> None:
     script = "for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done"
     argv = [*COMMAND, "exec", "--label", MARK, "sh", "-c", script]
     env = {**os.environ, "DOCKER_HOST": fleet.url}
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, check=True, timeout=30)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, check=True, timeout=60)
     expected = [f"{stream} {i}" for i in range(1, 10) for stream in ("out", "err")]
     assert all(lines == expected for lines in _lines(done.stdout).values())
 
@@ -220,7 +220,7 @@ def test_one_that_stops_meanwhile(docker: Peer) -> None:
     words = (f"{name}*", "sh", "-c", "echo begun; sleep 1; echo ended")
     with _started(docker, *words, say=b"begun", count=2) as process:
         docker.sh("kill", f"{name}a")
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (137, f"{name}b | ended\n".encode())
     told = err.decode().splitlines()
     assert told[0].startswith(f"{name}a | dockshell: {name}a stopped")
@@ -233,7 +233,7 @@ def test_a_signal_reaches_every_command(fleet: Peer, number: signal.Signals) -> 
     script = "trap 'echo caught; exit 7' INT TERM; echo begun; while :; do sleep 0.05; done"
     with _started(fleet, "-j5", "--label", MARK, "sh", "-c", script, say=b"begun", count=5) as process:
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert [text for lines in _lines(out).values() for text in lines] == ["caught"] * 5
     assert re.search(rf"^dockshell: 5 exit 7 .*, {SIZE - 5} not begun ", err.decode())
@@ -256,7 +256,7 @@ def test_a_signal_that_ends_nothing(fleet: Peer) -> None:
         for _ in range(2):
             assert process.stdout.readline().endswith(b"begun\n")
         process.send_signal(signal.SIGUSR1)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 7 and err.startswith(b"dockshell: 4 exit 7 ")
 
 
@@ -271,7 +271,7 @@ def test_a_signal_while_the_engine_is_stuck() -> None:
     with _Stuck([listed("a"), listed("b")]).serving() as engine:
         argv, env = [*COMMAND, "exec", "--all", "true"], {**os.environ, "DOCKER_HOST": engine.url}
         with subprocess.Popen(argv, stderr=subprocess.PIPE, env=env) as process:
-            until(lambda: len(engine.requests) == 3, 10)
+            until(lambda: len(engine.requests) == 3)
             process.terminate()
             _, err = process.communicate(timeout=SOON)
     assert process.returncode == 143
@@ -298,7 +298,7 @@ def test_nothing_is_left_of_the_stubborn_kind(world: World, fleet: Peer, via: st
         with _started(fleet, *words, say=b"begun", count=10) as process:
             assert len(processes(number)) >= 20
             process.kill()
-            process.wait(5)
+            process.wait(60)
             until(lambda: not processes(number), SOON)
     finally:
         end_all(number)
@@ -310,7 +310,7 @@ def test_a_reader_that_leaves(fleet: Peer) -> None:
     script = f'{" ".join([*COMMAND, "exec", "--label", MARK, "--", "sh", "-c"])} "yes {number}" | head -n 1; '
     env = {**os.environ, "DOCKER_HOST": fleet.url}
     shell = ["bash", "-c", script + "exit ${PIPESTATUS[0]}"]
-    done = subprocess.run(shell, env=env, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(shell, env=env, capture_output=True, timeout=60, check=False)
     assert done.returncode == 141 and number.encode() in done.stdout
     until(lambda: not processes(number), SOON)
 
@@ -322,7 +322,7 @@ def test_one_worker_that_is_killed(fleet: Peer) -> None:
     with _started(fleet, *words, say=b"begun", count=1) as process:
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
             os.kill(int(file.read().split()[0]), signal.SIGKILL)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 137
     assert b"own process for it was killed" in err and b"1 ok, 1 signal 9" in err
     until(lambda: not processes(number), SOON)
@@ -430,7 +430,7 @@ def test_without_root(world: World, fleet: Peer) -> None:
             for _ in range(5):
                 assert one.stdout.readline().endswith(b"begun\n")
             one.terminate()
-            assert one.wait(10) == 143
+            assert one.wait(60) == 143
             until(lambda: not processes(number), SOON)
 
 

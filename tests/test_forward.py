@@ -156,7 +156,7 @@ class Forwarded:
         else:
             host, _, port = place.rpartition(":")
             connection = socket.create_connection((host.strip("[]"), int(port)))
-        connection.settimeout(20)
+        connection.settimeout(60)
         return connection
 
     def end(self, number: int = signal.SIGTERM) -> str:
@@ -169,7 +169,7 @@ class Forwarded:
         assert self.process.stdout and self.process.stderr
         with self.process.stdout, self.process.stderr:
             text = self.process.stderr.read().decode()
-        self.process.wait(10)
+        self.process.wait(60)
         return text
 
 
@@ -278,9 +278,9 @@ def _locked(peer: Peer, image: str, *more: str) -> str:
         options = [*(LOCKED if not more else LOCKED[:-2]), *more, "--user", "65532", "--tmpfs", "/tmp:mode=1777"]
         name = peer.run(image, *serve, options=options)
         ask = ("exec", name, "/busybox", "nc", "127.0.0.1", "8080")
-        until(lambda: peer.sh(*ask, check=False).returncode == 0, 10)
+        until(lambda: peer.sh(*ask, check=False).returncode == 0)
         # The child for its first client may stay behind as a zombie; a runtime may be in there for a moment.
-        until(lambda: len([words for words in _processes(peer, name) if words]) == 1, 5)
+        until(lambda: len([words for words in _processes(peer, name) if words]) == 1)
         return name
 
     return peer.kept(" ".join(("forward", image, *more)), make)
@@ -383,7 +383,7 @@ def test_each_end_is_kept(web: str, engine: Peer, forward: Callable[..., Forward
     assert connection.recv(10) == b"bye" and connection.recv(10) == b""
     connection.sendall(bytes(3 << 20))
     connection.close()
-    assert until(lambda: str(3 << 20) in _rest(running.connect(2)).decode(), 10)
+    assert until(lambda: str(3 << 20) in _rest(running.connect(2)).decode())
     connection = running.connect(3)
     connection.sendall(b"x")
     time.sleep(0.5)
@@ -468,7 +468,7 @@ def test_who_stalls_costs_no_memory(docker: Peer, forward: Callable[..., Forward
                 connection.send(bytes(1 << 20))
         assert _same(running.connect(1), 1 << 20)
         assert memory(running.process.pid) < 40 << 20
-        until(lambda: len(os.listdir(f"/proc/{running.process.pid}/fd")) <= before, 10)
+        until(lambda: len(os.listdir(f"/proc/{running.process.pid}/fd")) <= before)
 
 
 def _listening_inside(peer: Peer, name: str, path: str, mode: int, owner: int) -> socket.socket:
@@ -559,9 +559,9 @@ def test_killed_in_the_middle(
         for each in connections:
             each.close()
         assert _refused(running.places[0]) and os.path.exists(here)
-        until(lambda: _sidecars(engine) == "", 10)
+        until(lambda: _sidecars(engine) == "")
     _settled(engine, name, before)
-    until(lambda: not any(b"nc\0-w" in words for words in _processes(engine, sleeper)), 5)
+    until(lambda: not any(b"nc\0-w" in words for words in _processes(engine, sleeper)))
     forward(engine, name, f"{here}:8080").end()
     assert not os.path.exists(here)
 
@@ -672,8 +672,8 @@ def test_the_browser_is_opened(
     few = Person(["prlimit", "--nofile=200:", *COMMAND], environment, "")
     spots = (f"{tmp_path}/s:8080", ":8080")
     running = forward(docker, name, *spots, options=["--open"], env={"BROWSER": str(browser)}, caller=few)
-    until(seen.exists, 30)
-    assert until(seen.read_text, 30) == f"http://{running.places[1]}/ 200\n"
+    until(seen.exists)
+    assert until(seen.read_text) == f"http://{running.places[1]}/ 200\n"
     assert running.end() == ""
     seen.unlink()
     for env in ({}, {"BROWSER": str(browser), "SUDO_UID": "1000"}):

@@ -87,7 +87,7 @@ def test_a_time_limit_ends_the_whole_session(docker: Peer, via: str) -> None:
             web.run(["sh", "-c", f"echo begun; sleep 90.{word} & sleep 91.{word}"], timeout=1)
         assert time.monotonic() - began < 6
         assert late.value.stdout == b"begun\n"
-        until(lambda: not processes(word), 3)
+        until(lambda: not processes(word))
 
 
 def test_ctrl_c_ends_the_command(docker: Peer, via: str) -> None:
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_the_command(docker: Peer, via: str) -> None:
         with pytest.raises(KeyboardInterrupt):
             web.run(["sleep", f"90.{word}"])
         timer.join()
-        until(lambda: not processes(word), 3)
+        until(lambda: not processes(word))
 
 
 def test_a_container_that_stops(docker: Peer) -> None:

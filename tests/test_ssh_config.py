@@ -198,7 +198,7 @@ _NAMES = (
 def _connect(ssh: str, config: Path, name: str, shell: str, directory: Path) -> None:
     argv = [ssh, "-F", str(config), "-o", "ConnectTimeout=2", "-o", "BatchMode=yes", "--", name]
     env = {"PATH": os.environ["PATH"], "HOME": str(directory), "SHELL": shell}
-    subprocess.run(argv, env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    subprocess.run(argv, env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def _as_old_ones_do(command: str, name: str, shell: str, directory: Path) -> Non
     line = "exec " + re.sub("%.", lambda token: {"%n": name, "%h": name, "%%": "%"}[token[0]], command)
     env = {"PATH": os.environ["PATH"], "HOME": str(directory)}
     argv = [shell, "-c", line]
-    subprocess.run(argv, env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    subprocess.run(argv, env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("shell", _SHELLS)

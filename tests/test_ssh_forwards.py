@@ -79,7 +79,7 @@ def _free() -> int:
 
 def _exchange(connection: socket.socket, data: bytes) -> bytes:
     """Sends it, then its end, and reads what comes to its end: half of a connection outlives the other."""
-    connection.settimeout(20)
+    connection.settimeout(60)
     with connection:
         sender = threading.Thread(target=lambda: (connection.sendall(data), connection.shutdown(socket.SHUT_WR)))
         sender.start()
@@ -119,7 +119,7 @@ def test_local_ports_lead_inside(web: str, session: Any, tmp_path: Path) -> None
     several = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
     assert [_exchange(each, b"%d" % number) for number, each in enumerate(several)] == [b"%d" % n for n in range(40)]
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert _refused(port) and _refused(other) and not os.path.exists(path)
     assert process.stderr.read() == b""
 
@@ -142,7 +142,7 @@ def test_ports_inside_lead_here(docker: Peer, web: str, session: Any, tmp_path: 
         ask = "$s = IO::Socket::UNIX->new('/run/back.sock') or die; print $s qq(hello\\n); print <$s>"
         assert docker.ask("exec", web, "perl", "-MIO::Socket::UNIX", "-e", ask) == "HELLO"
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert docker.sh("exec", web, "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2300", check=False).returncode
         docker.sh("exec", web, "rm", "-f", "/run/back.sock")
         for each in (server, local):
@@ -175,7 +175,7 @@ def test_socks_leads_anywhere_inside(web: str, session: Any, version: str) -> No
             "5 name": b"\5\1\0\3" + bytes((len(name),)) + name + wanted,
         }[version]
         connection = socket.create_connection(("127.0.0.1", port))
-        connection.settimeout(10)
+        connection.settimeout(60)
         if version.startswith("5"):
             connection.sendall(b"\5\1\0")
             assert connection.recv(2) == b"\5\0"
@@ -213,7 +213,7 @@ def test_forwards_end_with_the_session(web: str, session: Any) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"x")
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         connection.settimeout(5)
         try:
             assert connection.recv(1) == b""

@@ -96,7 +96,7 @@ def test_the_line_says_until_when_it_counts(docker: Peer, dockshell: Run) -> Non
         time.sleep(0.5)
         now = time.time()
         assert dockshell(*VIA_SSH, name, "true", engine=docker).returncode == 0
-        seen = watching.communicate(timeout=10)[0].decode()
+        seen = watching.communicate(timeout=60)[0].decode()
     form = r'expiry-time="(\d{8})" ssh-ed25519 [\w+/=]+ dockshell expires=(\d+) token=[0-9a-f]{16} was=dir\n'
     match = re.fullmatch(form, seen)
     assert match, seen
@@ -139,7 +139,7 @@ def test_a_death_before_the_login_leaves_nothing(docker: Peer, stopped: Any, num
     name = docker.baseimage(insecure_key=False)
     process = stopped(name)
     process.send_signal(number)
-    process.wait(20)
+    process.wait(60)
     _until(lambda: _files(docker, name) == "")
 
 
@@ -147,7 +147,7 @@ def test_a_login_that_fails_leaves_nothing(docker: Peer, stopped: Any) -> None:
     """An sshd that never answers: one sentence, and the line is out before we are."""
     name = docker.baseimage(insecure_key=False)
     process = stopped(name)
-    assert process.wait(30) == 125
+    assert process.wait(60) == 125
     assert _files(docker, name) == ""
 
 
@@ -221,6 +221,6 @@ def test_an_sshd_of_2015(engine: Peer, dockshell: Run) -> None:
         time.sleep(0.5)
         done = dockshell("-v", *VIA_SSH, name, "echo", "in", engine=engine)
         assert done.stdout == b"in\n", done.stderr
-        seen = watching.communicate(timeout=10)[0]
+        seen = watching.communicate(timeout=60)[0]
     assert seen.startswith(b"ssh-ed25519 ")
     assert _files(engine, name) == ""

@@ -298,7 +298,7 @@ def test_signals_reach_the_command(docker: Peer, running: Any, key: str, user: s
     process = running("--key", key, "-u", user, name, "sh", "-c", "echo ready; exec sleep 60")
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
-    assert process.wait(10) == 128 + number
+    assert process.wait(60) == 128 + number
 
 
 def test_a_reader_that_leaves_ends_the_command(docker: Peer, running: Any) -> None:
@@ -308,7 +308,7 @@ def test_a_reader_that_leaves_ends_the_command(docker: Peer, running: Any) -> No
     process.stdout.read(1 << 20)
     process.stdout.close()
     process.stderr.read()
-    assert process.wait(10) == 128 + signal.SIGPIPE
+    assert process.wait(60) == 128 + signal.SIGPIPE
     assert docker.sh("exec", name, "pgrep", "-x", "yes", check=False).returncode == 1
 
 
@@ -319,7 +319,7 @@ def test_a_container_that_stops_is_noticed(docker: Peer, running: Any, how: str)
     process = running(name, "sh", "-c", "echo ready; exec sleep 60")
     assert process.stdout.readline() == b"ready\n"
     subprocess.run([*docker.cli, how, *(("-t", "1") if how == "stop" else ()), name], check=True, capture_output=True)
-    assert process.wait(5) in (137, 143)
+    assert process.wait(60) in (137, 143)
     if process.returncode == 137:
         assert b"stopped" in process.stderr.read()
 

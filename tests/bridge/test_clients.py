@@ -184,12 +184,12 @@ def test_sshfs(each_rooted: Way, world: World, tmp_path: Path) -> None:
     argv = [sshfs, "-f", "-F", each_rooted.config, "-o", "BatchMode=yes", f"{name}.dockshell:/", str(place)]
     with subprocess.Popen(argv, env=each_rooted.environment, stderr=subprocess.PIPE) as mounted:
         try:
-            until(lambda: os.path.ismount(place) or mounted.poll() is not None, 15)
+            until(lambda: os.path.ismount(place) or mounted.poll() is not None)
             assert mounted.poll() is None, mounted.stderr and mounted.stderr.read()
             (place / "made").write_text("by sshfs")
             (place / "made").rename(place / "renamed")
             assert (place / "renamed").read_text() == "by sshfs" and (place / "busybox").stat().st_size > 1_000_000
         finally:
             subprocess.run(["fusermount3", "-u", str(place)], check=False, capture_output=True)
-            mounted.wait(10)
+            mounted.wait(60)
     assert each_rooted.ssh(name, "/busybox cat /renamed").stdout == b"by sshfs"

@@ -210,7 +210,7 @@ def test_who_serves_files_is_confined(rooted: Way) -> None:
     before = set(_inside(rooted, name))
     process = rooted.started("-s", f"app@{name}.dockshell", "sftp")
     try:
-        pid = until(lambda: next((p for p in set(_inside(rooted, name)) - before if _uid(p) == 1000), 0), 10)
+        pid = until(lambda: next((p for p in set(_inside(rooted, name)) - before if _uid(p) == 1000), 0))
         status = Path(f"/proc/{pid}/status").read_text()
         first = Path(f"/proc/{rooted.peer.pid(name)}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -228,7 +228,7 @@ def test_who_serves_files_is_confined(rooted: Way) -> None:
     finally:
         process.kill()
         process.communicate()
-    until(lambda: set(_inside(rooted, name)) == before, 5)
+    until(lambda: set(_inside(rooted, name)) == before)
 
 
 def _uid(pid: int) -> int:

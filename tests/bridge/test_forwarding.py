@@ -38,7 +38,7 @@ def _forwarding(way: Way, name: str, *options: str) -> Iterator[subprocess.Popen
         yield process
     finally:
         # More than once: ssh looks for a signal before it waits, and may miss one that comes in between.
-        until(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None or time.sleep(0.2), 10)
+        until(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None or time.sleep(0.2))
         drain.join(10)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe:
@@ -90,7 +90,7 @@ def _end_servers() -> Iterator[None]:
 def _exchange(address: tuple[str, int] | str, content: bytes) -> bytes:
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(address)
         sender = threading.Thread(target=lambda: (connection.sendall(content), connection.shutdown(socket.SHUT_WR)))
         sender.start()
@@ -163,7 +163,7 @@ def test_names_by_the_engine_s_dns(rooted: Way) -> None:
 
 def _echo_everywhere(way: Way, name: str, port: int) -> None:
     way.peer.sh("exec", "-d", name, "nc", "-ll", "-p", str(port), "-e", "cat")
-    until(lambda: b"LISTEN" in way.peer.sh("exec", name, "netstat", "-ltn").stdout, 5)
+    until(lambda: b"LISTEN" in way.peer.sh("exec", name, "netstat", "-ltn").stdout)
 
 
 # A name server on 127.0.0.1 that knows the names of argv[1], address by name, and writes down what it is asked for; a
@@ -292,7 +292,7 @@ def test_remote(ways: object, engine: str) -> None:
     way: Way = ways(engine, "root")  # type: ignore[operator]
     name = way.peer.run("busybox")
     with socket.create_server(("127.0.0.1", 0)) as ours:
-        ours.settimeout(10)
+        ours.settimeout(60)
         port = ours.getsockname()[1]
         with (
             _forwarding(way, name, "-R", f"7007:127.0.0.1:{port}"),
@@ -308,7 +308,7 @@ def test_remote(ways: object, engine: str) -> None:
                 connection.sendall(b"from outside\n")
                 assert inside.stdout and inside.stdout.readline() == b"from outside\n"
             inside.kill()
-        until(lambda: not _listens(way, name, 7007), 5)
+        until(lambda: not _listens(way, name, 7007))
 
 
 def test_remote_without_root_is_refused(ways: object) -> None:
@@ -334,19 +334,19 @@ def test_unix_sockets(each_rooted: Way, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(ours)
         listener.listen()
-        listener.settimeout(10)
+        listener.settimeout(60)
         options = ["-R", f"/tmp/in.sock:{ours}", "-L", f"{tmp_path}/loop:/tmp/in.sock"]
         with _forwarding(each_rooted, f"app@{name}", *options):
             kind = each_rooted.peer.ask("exec", name, "stat", "-c", "%F %U %a", "/tmp/in.sock")
             assert kind == "socket app 600"
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(10)
+                client.settimeout(60)
                 client.connect(str(tmp_path / "loop"))  # in, and out again
                 client.sendall(b"round")
                 connection, _ = listener.accept()
                 with connection:
                     assert connection.recv(10) == b"round"
-    until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", "/tmp/in.sock", check=False).returncode, 5)
+    until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", "/tmp/in.sock", check=False).returncode)
 
 
 def test_unix_sockets_of_others_stay_closed(rooted: Way, tmp_path: Path) -> None:
@@ -367,16 +367,16 @@ def test_agent(each_rooted: Way, world: World, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "carried", "-f", key], check=True)
     with subprocess.Popen([world.need_program("ssh-agent"), "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
         try:
-            until(lambda: os.path.exists(path), 5)
+            until(lambda: os.path.exists(path))
             env = {**each_rooted.environment, "SSH_AUTH_SOCK": path}
             subprocess.run(["ssh-add", "-q", key], env=env, check=True)
             name = each_rooted.peer.shared("baseimage")
             argv = each_rooted.argv(
                 "ssh", "-A", f"app@{name}.dockshell", "ssh-add -l; stat -c '%U %a' $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK"
             )
-            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=30)
+            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
             listed, mode, inside = done.stdout.splitlines()
             assert "carried (ED25519)" in listed and mode == "app 600", done
-            until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", inside, check=False).returncode, 5)
+            until(lambda: each_rooted.peer.sh("exec", name, "test", "-e", inside, check=False).returncode)
         finally:
             agent.terminate()

@@ -64,7 +64,7 @@ def test_bytes_of_a_command(rooted: Way) -> None:
     """A line that isn't UTF-8 gets there as it is."""
     argv = rooted.argv("ssh", rooted.peer.shared("busybox") + ".dockshell", "printf %s '\udcff\udcfe' | od -An -tx1")
     done = subprocess.run(
-        [os.fsencode(word) for word in argv], env=rooted.environment, capture_output=True, check=False, timeout=30
+        [os.fsencode(word) for word in argv], env=rooted.environment, capture_output=True, check=False, timeout=60
     )
     assert done.stdout.split() == [b"ff", b"fe"], done.stderr
 
@@ -147,11 +147,11 @@ def test_a_client_that_vanishes(way: Way, number: int) -> None:
     process = way.started(way.peer.shared("busybox") + ".dockshell", script)
     try:
         assert process.stdout and process.stdout.readline() == b"ready\n"
-        until(lambda: processes(f"sleep\0{word}"), 30)
+        until(lambda: processes(f"sleep\0{word}"))
     finally:
         process.send_signal(number)
         process.communicate()
-    until(lambda: not processes(f"sleep\0{word}"), 6)
+    until(lambda: not processes(f"sleep\0{word}"))
 
 
 def test_signals(ways: Callable[[str, str], Way]) -> None:
@@ -184,7 +184,7 @@ def test_a_container_that_stops(rooted: Way) -> None:
     process = rooted.started(f"{name}.dockshell", "echo ready; exec sleep 60")
     assert process.stdout and process.stdout.readline() == b"ready\n"
     rooted.peer.sh("kill", name)
-    _, told = process.communicate(timeout=5)
+    _, told = process.communicate(timeout=60)
     assert process.returncode in (137, 255) and (b"stopped" in told or process.returncode == 255)
 
 
@@ -195,13 +195,13 @@ def test_many_sessions_in_one_connection(each_rooted: Way) -> None:
     options = ["-o", f"ControlPath={path}"]
     master = each_rooted.started(*options, "-M", "-N", name)
     try:
-        until(lambda: os.path.exists(path), 10)
+        until(lambda: os.path.exists(path))
         done = [each_rooted.run("ssh", *options, name, f"echo {number}; exit {number}") for number in range(5)]
         assert [(each.returncode, each.stdout) for each in done] == [(n, b"%d\n" % n) for n in range(5)]
         assert b"mux_client" in each_rooted.run("ssh", *options, "-v", name, "true").stderr
     finally:
         each_rooted.run("ssh", *options, "-O", "exit", name)
-        master.communicate(timeout=10)
+        master.communicate(timeout=60)
 
 
 def test_fifty_at_once(each_rooted: Way) -> None:
