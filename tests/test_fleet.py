@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pexpect
@@ -217,9 +216,10 @@ def test_one_that_stops_meanwhile(docker: Peer) -> None:
     name = f"{NAME}-s"
     for letter in "ab":
         docker.run("busybox", name=f"{name}{letter}")
-    words = (f"{name}*", "sh", "-c", "echo begun; sleep 1; echo ended")
+    words = (f"{name}*", "sh", "-c", "echo begun; until [ -e /go ]; do sleep 0.1; done; echo ended")
     with _started(docker, *words, say=b"begun", count=2) as process:
         docker.sh("kill", f"{name}a")
+        docker.sh("exec", f"{name}b", "touch", "/go")
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (137, f"{name}b | ended\n".encode())
     told = err.decode().splitlines()
@@ -357,9 +357,7 @@ def test_detached(fleet: Peer, dockshell: Run) -> None:
     """-d starts it in all of them, and returns."""
     number = unique()
     try:
-        before = time.monotonic()
         assert dockshell("exec", "-d", f"{NAME}-[0-4]", "sleep", number, engine=fleet).returncode == 0
-        assert time.monotonic() - before < 10
         until(lambda: len(processes(f"sleep\0{number}")) == 5, SOON)
     finally:
         end_all(number)

@@ -127,8 +127,8 @@ def test_leaving_gives_the_terminal_back(terminal: Terminal, how: str | int) -> 
             child.send(how)
         else:
             child.kill(how)
-        seen.until(lambda _: termios.tcgetattr(child.child_fd) == before and not child.isalive(), within=3)
-        seen.until(lambda _: seen.raw.rpartition(b"\x1b[?1049h")[2].count(b"\x1b[?1049l") == 1, within=3)
+        seen.until(lambda _: termios.tcgetattr(child.child_fd) == before and not child.isalive())
+        seen.until(lambda _: seen.raw.rpartition(b"\x1b[?1049h")[2].count(b"\x1b[?1049l") == 1)
         assert (child.exitstatus, child.signalstatus) == ((130, None) if isinstance(how, str) else (None, how))
 
 
@@ -273,6 +273,6 @@ def test_nothing_of_it_stays_in_the_session(docker: Peer, terminal: Terminal) ->
             child.send("\x1b[B")
     child.send("\r")
     seen.shows("#")
-    seen.until(lambda _: len(os.listdir(f"/proc/{child.pid}/task")) == 1, within=5)
+    seen.until(lambda _: len(os.listdir(f"/proc/{child.pid}/task")) == 1)
     held = [os.readlink(f"/proc/{child.pid}/fd/{number}") for number in os.listdir(f"/proc/{child.pid}/fd")]
     assert not [each for each in held if re.match(r"(mnt|net|pid):", each)]

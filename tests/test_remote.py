@@ -22,6 +22,7 @@ from dockshell.engines.sdk import SdkApi
 from dockshell.engines.where import Tls
 from dockshell.errors import EngineError
 from dockshell.model import Size, Target
+from tests.busy import slowdown
 from tests.conftest import COMMAND
 from tests.contract.watching import end_all, leads, processes, unique, until
 from tests.world import World
@@ -122,7 +123,7 @@ def _streams(framed: bytes) -> dict[int, bytes]:
 
 
 def _exit_code(api: SdkApi, number: str) -> int:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while (facts := api.exec_inspect(number))["Running"] and time.monotonic() < until:
         time.sleep(0.02)
     return int(facts["ExitCode"])
@@ -198,7 +199,7 @@ def test_a_stream_neither_blocks_nor_hides_bytes(api: SdkApi, remote: Remote) ->
         stream.send(b"\n")
         taken = b""
         while len(taken) < 8 + 11:
-            assert select.select([stream], [], [], 10)[0], f"poll() saw nothing after {taken!r}"
+            assert select.select([stream], [], [], 60)[0], f"poll() saw nothing after {taken!r}"
             taken += stream.recv(1)
         assert taken.endswith(b"0123456789\n")
 
@@ -237,7 +238,7 @@ def test_a_detached_command_runs_on(api: SdkApi, remote: Remote) -> None:
     """exec_detached returns at once, and the command does its work."""
     mark = f"/tmp/{os.urandom(4).hex()}"
     api.exec_detached(api.exec_create(remote.container, {"Cmd": ["sh", "-c", f"sleep 0.2; echo done > {mark}"]}))
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not (found := api.archive(remote.container, mark, 1 << 16)):
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -428,7 +429,7 @@ def test_a_port_where_nobody_listens_is_said_at_once() -> None:
     before = time.monotonic()
     with pytest.raises(EngineError, match=rf"no engine answers at tcp://127.0.0.1:{port} .*-H"):
         SdkApi(f"tcp://127.0.0.1:{port}").server()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 2 * slowdown()
 
 
 @pytest.mark.parametrize("address", ["tcp://there:99999", "tcp://there:port", "tcp://:2375", "tcp://[::1"])
@@ -456,7 +457,7 @@ def test_a_host_that_swallows_everything_is_given_up(monkeypatch: pytest.MonkeyP
         before = time.monotonic()
         with pytest.raises(EngineError, match="did not answer in time"):
             SdkApi(f"tcp://127.0.0.1:{full.getsockname()[1]}").server()
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 5 * slowdown()
 
 
 @pytest.mark.parametrize(
@@ -566,7 +567,7 @@ def test_ssh_that_fails_tells_why(ssh: Remote, host: str, sentence: str) -> None
     before = time.monotonic()
     with pytest.raises(EngineError, match=sentence) as caught:
         api.server()
-    assert time.monotonic() - before < 8
+    assert time.monotonic() - before < 8 * slowdown()
     assert str(caught.value).isprintable()
     api.close()
 

@@ -37,7 +37,7 @@ def _files(peer: Peer, name: str, home: str = "/root") -> str:
     return peer.sh("exec", name, "sh", "-c", script, check=False).stdout.decode()
 
 
-def _until(what: Callable[[], Any], limit: float = 10) -> Any:
+def _until(what: Callable[[], Any], limit: float = 60) -> Any:
     """What it says, once it says anything."""
     until = time.monotonic() + limit
     while not (found := what()):
@@ -91,9 +91,11 @@ def test_auto_never_writes(engine: Peer, dockshell: Run) -> None:
 def test_the_line_says_until_when_it_counts(docker: Peer, dockshell: Run) -> None:
     """To the sshd, which is new enough, and to the next run; and it is in nobody's way who comes at the same time."""
     name = docker.baseimage(insecure_key=False)
-    watch = f"while ! cat {KEYS} 2>/dev/null; do sleep 0.01; done"
-    with subprocess.Popen([*docker.cli, "exec", name, "sh", "-c", watch], stdout=subprocess.PIPE) as watching:
-        time.sleep(0.5)
+    watch = f"echo ready; while ! cat {KEYS} 2>/dev/null; do sleep 0.01; done"
+    with subprocess.Popen(
+        [*docker.cli, "exec", name, "sh", "-c", watch], stdout=subprocess.PIPE, bufsize=0
+    ) as watching:
+        assert watching.stdout and watching.stdout.readline() == b"ready\n"
         now = time.time()
         assert dockshell(*VIA_SSH, name, "true", engine=docker).returncode == 0
         seen = watching.communicate(timeout=60)[0].decode()
@@ -216,9 +218,11 @@ def test_an_sshd_of_2015(engine: Peer, dockshell: Run) -> None:
     engine.sh("exec", name, "sh", "-c", f"{script}; chmod 755 /old")
     options = [word for each in OF_2015 for word in ("-o", each)]
     engine.sh("exec", name, "/old", "-p", "22", *options)
-    watch = f"while ! cat {KEYS} 2>/dev/null; do sleep 0.01; done"
-    with subprocess.Popen([*engine.cli, "exec", name, "sh", "-c", watch], stdout=subprocess.PIPE) as watching:
-        time.sleep(0.5)
+    watch = f"echo ready; while ! cat {KEYS} 2>/dev/null; do sleep 0.01; done"
+    with subprocess.Popen(
+        [*engine.cli, "exec", name, "sh", "-c", watch], stdout=subprocess.PIPE, bufsize=0
+    ) as watching:
+        assert watching.stdout and watching.stdout.readline() == b"ready\n"
         done = dockshell("-v", *VIA_SSH, name, "echo", "in", engine=engine)
         assert done.stdout == b"in\n", done.stderr
         seen = watching.communicate(timeout=60)[0]

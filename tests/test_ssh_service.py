@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.contract.watching import until
 from tests.world import Peer
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -32,7 +33,7 @@ def web(engine: Peer) -> str:
 def _off(peer: Peer, *, insecure_key: bool = False, options: tuple[str, ...] = ()) -> str:
     """Starts one, and waits until its services are looked after: then nothing more changes by itself."""
     name = peer.baseimage(sshd=False, insecure_key=insecure_key, options=options)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while peer.sh("exec", name, "sv", "status", "/etc/service/sshd", check=False).returncode:
         assert time.monotonic() < until, "no runsv came"
         time.sleep(0.1)
@@ -112,7 +113,7 @@ def test_a_restart_in_between(docker: Peer, dockshell: Run) -> None:
     before = _listing(docker, name)
     _went_well(dockshell("ssh", "enable", name, engine=docker))
     docker.sh("restart", "-t", "3", name)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while dockshell("ssh", "status", name, engine=docker).returncode:
         assert time.monotonic() < until
         time.sleep(0.2)
@@ -195,7 +196,7 @@ def test_one_that_was_started_by_hand_stays_up(docker: Peer, dockshell: Run) -> 
     """Up in spite of a `down` file: enable makes that last, disable only undoes this."""
     name = _off(docker)
     docker.sh("exec", name, "sh", "-c", "ssh-keygen -A && sv start /etc/service/sshd")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not _listens(docker, name):
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -255,7 +256,7 @@ def test_only_an_sshds_socket_counts(docker: Peer, dockshell: Run) -> None:
     """Something else that listens at port 22 is no sshd; what a login forwards isn't where the sshd listens."""
     name = docker.run("busybox")
     docker.sh("exec", "-d", name, "nc", "-ll", "-p", "22", "-e", "cat")
-    time.sleep(0.3)
+    until(lambda: b":22 " in docker.sh("exec", name, "netstat", "-ltn").stdout)
     assert dockshell("ssh", "status", name, engine=docker).returncode == 3
 
 

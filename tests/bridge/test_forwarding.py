@@ -29,17 +29,17 @@ def _forwarding(way: Way, name: str, *options: str) -> Iterator[subprocess.Popen
     process = way.started(*marker)
     try:
         assert process.stderr
-        for line in process.stderr:
-            if b"Entering interactive session" in line:
-                break
+        awaited = {b"Entering interactive session": 1, b"remote forward success": options.count("-R")}
+        while any(count > 0 for count in awaited.values()) and (line := process.stderr.readline()):
+            for words in awaited:
+                awaited[words] -= words in line
         drain = threading.Thread(target=process.stderr.read)
         drain.start()
-        time.sleep(0.3)  # the answers to what was asked for come after
         yield process
     finally:
         # More than once: ssh looks for a signal before it waits, and may miss one that comes in between.
         until(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None or time.sleep(0.2))
-        drain.join(10)
+        drain.join(60)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe:
                 pipe.close()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.bridge.conftest import Way
 from tests.conftest import COMMAND
-from tests.contract.watching import children, memory
+from tests.contract.watching import children, memory, until
 
 
 def _proxy(way: Way, name: str) -> subprocess.Popen[bytes]:
@@ -23,15 +23,12 @@ def _proxy(way: Way, name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*COMMAND, "proxy", name], stdin=pipe, stdout=pipe, stderr=pipe, env=env)
 
 
-def _ends(process: subprocess.Popen[bytes], seconds: float = 10) -> bytes:
+def _ends(process: subprocess.Popen[bytes], seconds: float = 60) -> bytes:
     """It ends by itself, soon, without a traceback, and leaves no child."""
     mine = children(process.pid)
     said = process.communicate(timeout=seconds)[1]
     assert b"Traceback" not in said
-    deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in mine):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in mine))
     return said
 
 
@@ -159,8 +156,11 @@ def test_a_reader_that_reads_nothing(rooted: Way) -> None:
         process: Any = connection._transport._transport  # what runs ProxyCommand
         session = await connection.create_process("cat /dev/zero", encoding=None, window=1 << 31)
         process.get_pipe_transport(1).pause_reading()
-        await asyncio.sleep(5)
-        most = memory(process.get_pid())
+        most, unchanged = 0, 0
+        while unchanged < 20:  # until it has taken all that it ever takes
+            await asyncio.sleep(0.1)
+            now = memory(process.get_pid())
+            most, unchanged = now, unchanged + 1 if now == most else 0
         process.kill()
         with contextlib.suppress(Exception):
             await connection.wait_closed()
@@ -189,7 +189,7 @@ def test_a_slow_handshake_is_given_up(rooted: Way) -> None:
     process.stdin.flush()
     began = time.monotonic()
     process.wait(60)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25  # as it is it would be half a minute
     process.communicate()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -88,10 +87,11 @@ def test_a_terminal(way: Way, at_terminal: Callable[..., Any]) -> None:
     child.send(b'echo "si""ze $(stty size) $(tty) $TERM $0"\r')
     child.expect(rb"size 31 97 /dev/pts/\d+ xterm-256color -?(/bin/)?sh\r\n")
     child.setwinsize(20, 61)
-    child.send(b"sleep 0.5; stty size\r")
-    child.expect_exact(b"20 61\r\n")
-    child.send(b"sleep 100\r")
-    time.sleep(0.3)
+    child.send(b'until [ "$(stty size)" = "20 61" ]; do sleep 0.1; done; echo re"sized"\r')
+    child.expect_exact(b"resized\r\n")
+    word = unique()
+    child.send(f"sleep {word}\r".encode())
+    until(lambda: processes(f"sleep\0{word}"))
     child.send(b"\x03")
     child.send(b"echo go$((1))es; exit 5\r")
     child.expect_exact(b"go1es\r\n")
@@ -123,11 +123,10 @@ def test_a_command_that_reads_nothing(way: Way) -> None:
 
 def test_a_background_process_keeps_nobody_waiting(rooted: Way) -> None:
     """A daemon that holds the command's output doesn't hold the connection."""
-    began = time.monotonic()
     word = unique()
     try:
         done = rooted.ssh(rooted.peer.shared("busybox"), f"setsid sleep {word} & echo done")
-        assert done.stdout == b"done\n" and time.monotonic() - began < 5
+        assert done.stdout == b"done\n"
     finally:
         for pid in processes(f"sleep\0{word}"):
             os.kill(pid, signal.SIGKILL)
