@@ -48,8 +48,8 @@ def test_a_shell_is_recorded_on_every_route(docker: Peer, terminal: Any, tmp_pat
     child.sendline("secret")
     child.expect("got 6")
     child.setwinsize(30, 100)
-    child.sendline('until [ "$(stty size)" = "30 100" ]; do sleep 0.1; done; stty size; exit 7')
-    child.expect("30 100\r\n")
+    child.sendline("while stty size | grep -q ^20; do :; done; sleep 0.4; stty size; exit 7")
+    child.expect("30 100")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 7
