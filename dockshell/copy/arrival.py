@@ -413,7 +413,7 @@ class Direct:
             if download is None:
                 continue
             try:
-                for entry in TarSource(download.read, rebased=True).entries(b"", top, False, How(True), self._report):
+                for entry in TarSource(download.read, rebased=True).entries(b"", top, False, How(), self._report):
                     sent = left.get(entry.path)
                     if sent is not None and entry.content is not None:
                         back = _Hashed(entry.content, entry.size, wanted=True)

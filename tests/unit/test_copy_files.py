@@ -20,7 +20,7 @@ from dockshell.copy.tar import TarSink, TarSource
 from dockshell.copy.tree import Tree
 from dockshell.voice import Voice
 
-_ALL = How(recursive=True, everything=False)
+_ALL = How()
 
 
 def _report() -> Report:
