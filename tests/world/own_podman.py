@@ -15,6 +15,10 @@ import subprocess
 from tests.world.daemon import Daemon
 from tests.world.scratch import new_bridge
 
+# For how many seconds the service keeps an exec that has ended, and a process beside it: containers.conf(5). With the
+# usual five minutes a thousand of them are there at a time, and whoever looks through /proc takes that much longer.
+EXEC_KEPT = 60
+
 
 def podman_command(scratch: str) -> list[str]:
     """The podman command that works on the same storage as the tests' service."""
@@ -39,6 +43,7 @@ def start_podman(scratch: str) -> Daemon:
     with open(f"{directory}/containers.conf", "w", encoding="ascii") as file:
         file.write(f"[containers]\ndefault_ulimits = {json.dumps(default_limits())}\n")
         file.write('[network]\nnetwork_backend = "netavark"\n')
+        file.write(f"[engine]\nexit_command_delay = {EXEC_KEPT}\n")
     bridge = f"dshp{os.getpid()}"
     address = new_bridge(scratch, bridge)
     network = {

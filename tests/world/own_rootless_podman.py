@@ -10,7 +10,7 @@ import json
 import os
 
 from tests.world.daemon import Daemon
-from tests.world.own_podman import default_limits
+from tests.world.own_podman import EXEC_KEPT, default_limits
 from tests.world.person import let_in
 
 USER = 64123
@@ -42,7 +42,7 @@ def start_rootless_podman(scratch: str) -> Daemon:
             file.write(content)
     with open(f"{directory}/containers.conf", "w", encoding="ascii") as file:
         file.write(f'[containers]\nnetns = "none"\ndefault_ulimits = {json.dumps(default_limits())}\n')
-        file.write('[engine]\nlock_type = "file"\n')
+        file.write(f'[engine]\nlock_type = "file"\nexit_command_delay = {EXEC_KEPT}\n')
     for name in ("own", "home"):
         os.mkdir(f"{directory}/{name}", 0o700)
         os.chown(f"{directory}/{name}", USER, USER)

@@ -23,6 +23,7 @@ _BEGINNINGS = (
     "tests/test_ssh_keys_inside.py",
     "tests/test_ssh_service.py",
 )
+_OTHERS = ("podman", "nsenter-docker26", "toolbox-docker26")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +48,7 @@ def _part(item: pytest.Item) -> str:
     named = parameters.id if parameters else ""
     if "tests/unit/" in item.nodeid:
         return "others" if item.get_closest_marker("packages") else "unit"
-    if "podman" in named:
+    if any(word in named for word in _OTHERS) or item.nodeid.startswith("tests/test_first_command.py"):
         return "others"
     if item.nodeid.startswith(_BEGINNINGS):
         return "contract"
