@@ -15,7 +15,7 @@ import pytest
 from dockshell.errors import EngineError, NotFound, UsageError
 from dockshell.linux.attaching import empty_place
 from dockshell.linux.capability_names import NAMES, mask, spelled
-from dockshell.tools import kept
+from dockshell.tools import busybox, kept
 from dockshell.tools.busybox import NoTools, applets, is_static, static_busybox
 from dockshell.tools.chosen import choose
 from dockshell.tools.layout import lay, programs
@@ -321,6 +321,7 @@ def test_a_busybox_that_is_none_says_so(tmp_path: Path) -> None:
 def test_a_late_error_closes_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where its end can't be waited for: else a descriptor that somebody opened meanwhile would be closed."""
     before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(busybox, "_known", {})  # what another test was told
     with monkeypatch.context() as patched:
 
         def refuse(pid: int, options: int) -> None:
