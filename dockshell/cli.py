@@ -45,7 +45,7 @@ def _live(program: str) -> None:
 
 def run(words: list[str], program: str = "dockshell") -> int:
     """The words after the program's name → exit code. program: `dockshell`, `docker-shell` or a drop-in's name.
-    Everything to be said has been said when it returns; with --debug an error comes up as it is."""
+    Everything to be said has been said when it returns; with --debug an error shows where it came from."""
     _stand_in()
     debug = False
     try:
@@ -70,7 +70,8 @@ def run(words: list[str], program: str = "dockshell") -> int:
         return 130
     except Exception as error:
         if debug:
-            raise
+            sys.excepthook(type(error), error, error.__traceback__)
+            return error.exit_code if isinstance(error, DockshellError) else 125
         return _explain(error)
 
 

@@ -143,6 +143,8 @@ def test_flags_of_docker_itself_stand_before_the_verb(docker: Peer, dockshell: R
         done = dockshell(*where, *line.split(), "exec", "-i", name, "cat", input=b"hi\n")
         assert (done.returncode, done.stdout) == (0, b"hi\n"), line
         assert bool(done.stderr) == ("debug" in line.split()), line
+    done = dockshell("-D", "exec", "no-such-container", "true", engine=docker)
+    assert done.returncode == 125 and b"Traceback" in done.stderr and b"NotFound" in done.stderr
     done = dockshell("-l", "loud", "exec", name, "true")
     assert done.returncode == 2 and b"--log-level takes debug, trace, info" in done.stderr
     done = dockshell("--tlsverify", "exec", name, "true", engine=docker)
