@@ -35,8 +35,9 @@ class Run:
         for directory in (place / "bin", place / ".venv/bin", place / "dockshell"):
             directory.mkdir(parents=True)
         shutil.copy(ROOT / "pyproject.toml", place)
-        # Without this machine's own programs of the system's administrator.
-        (place / "dev").write_text((ROOT / "dev").read_text().replace("\nPATH=", "\n: "))
+        # Without what it finds on this machine besides PATH.
+        script = (ROOT / "dev").read_text().replace("\nPATH=", "\n: ").replace(" /usr/bin/python3;", ";")
+        (place / "dev").write_text(script)
         for name in _PROGRAMS:
             (place / "bin" / name).symlink_to(shutil.which(name) or f"/bin/{name}")
         for name in ("bin/apt-get", *(f".venv/bin/{name}" for name in ("python", "ruff", "mypy", "lint-imports"))):
