@@ -75,28 +75,34 @@ known || exit 3
 if [ "$1" = end ]; then finish; else give "$1"; fi
 """
 
-# Is there before its sibling, the command, and knows it by their common parent, or should that be gone already, by the
-# connection's name, which is in the environment of both. Passes on each signal that it reads, a number a line. After 0
-# there is nothing left to do; without it the end of its input means that the client died.
+# Started before its sibling, the command, which it knows by their common parent; or, should that have ended already, by
+# the connection's name, which is in the environment of both. On a busy machine the parent may be gone before this shell
+# has started, and the command may still be an image of the parent, without that environment, so it looks for a while.
+# Passes on each signal that it reads, a number a line. After 0 there is nothing left to do; without it the end of its
+# input means that the client died.
 ATTEND = (
     _PROCESSES
     + _MARKED
     + """
 t=; b=; m="SSH_CONNECTION=$SSH_CONNECTION"
-sibling() { [ "$3" = "$PPID" ] && [ "$p" != $$ ] && { t=$p; b=${21}; }; }
+began() { a=${21}; }
+sibling() { [ "$3" = "$PPID" ] && [ "$p" != $$ ] && [ "${21}" -ge "$a" ] && { t=$p; b=${21}; }; }
+served() { [ "$PPID" -gt 1 ] && kill -0 "$PPID" 2>/dev/null; }
+seek() { [ "$t" ] || { served && each sibling -; }; }
+pause() { i=$((i + 1)); sleep 0.05 2>/dev/null || sleep 1; }
 trap '' HUP PIPE
-[ "$PPID" -gt 1 ] && [ -r /proc/$$/stat ] || exit 3
+read -r l </proc/$$/stat || exit 3
+began - ${l##*) }
 echo attending
 i=0
-while each sibling -; [ ! "$t" ] && [ $i -lt 40 ] && kill -0 "$PPID" 2>/dev/null; do
-    i=$((i + 1))
-    sleep 0.05 2>/dev/null || sleep 1
-done
+while seek; [ ! "$t" ] && [ $i -lt 40 ] && served; do pause; done
 while read -r n; do
     [ "$n" != 0 ] || exit 0
+    seek
     known && give "$n"
 done
-[ "$t" ] || each marked -
+i=0
+while [ "$t" ] || each marked -; [ ! "$t" ] && [ $i -lt 40 ]; do pause; done
 known && finish
 """
 )

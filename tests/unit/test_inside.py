@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -119,6 +120,20 @@ def test_a_mark_finds_the_one_who_carries_it(shell: list[str]) -> None:
         process.wait(5)
         until(lambda: len(processes(number)) == 1, 2)
         assert _once(shell, "end", "", "", mark + "0")[0] == inside.GONE
+
+
+@pytest.mark.parametrize("late", ["", "sleep 0.3; "], ids=["marked", "not yet marked"])
+def test_an_attendant_whose_parent_is_gone_ends_the_command(shell: list[str], late: str) -> None:
+    """On a busy machine what served the connection has ended before its attendant has started, or before the command
+    has become what the connection's name is known of."""
+    mark = f"127.0.0.1 {unique()} 127.0.0.1 22"
+    attendant = f'while kill -0 $$; do sleep 0.01; done 2>&-; exec {shlex.join(shell)} -c "$ATTEND"'
+    command = f"{late}exec env SSH_CONNECTION='{mark}' sh -c 'sleep @; :'"
+    script = f"({attendant}) <&- & (exec env -u SSH_CONNECTION setsid sh -c {shlex.quote(command)}) & echo begun"
+    with _session(script, {"SSH_CONNECTION": mark, "ATTEND": inside.ATTEND}) as (process, number):
+        process.wait(30)
+        until(lambda: processes(f"sleep\0{number}"), 30)
+        until(lambda: not processes(number), 30)
 
 
 @pytest.mark.parametrize("name", ["a) S 1 1 1", "x\ny) Z 0", "* $(x) `", ") ) )"])
