@@ -75,7 +75,7 @@ def test_every_command_in_a_page_works(name: str, docker: Peer, environment: Map
         with open(said, "wb") as file:
             done = subprocess.run(
                 ["bash", "--norc", "-c", _script(page.lines)], env=env, cwd=here, stdin=subprocess.DEVNULL, stdout=file,
-                stderr=subprocess.STDOUT, timeout=60, check=False, start_new_session=True,
+                stderr=subprocess.STDOUT, timeout=240, check=False, start_new_session=True,
             )  # fmt: skip
     finally:
         page.clear(docker)
@@ -160,6 +160,6 @@ def test_the_picture_is_of_today(world: World) -> None:
     world.need_root()
     # A process of its own, for a World of its own.
     played = subprocess.run(
-        [sys.executable, "-m", "pages.picture"], cwd=ROOT, capture_output=True, timeout=60, check=True, text=True
+        [sys.executable, "-m", "pages.picture"], cwd=ROOT, capture_output=True, timeout=240, check=True, text=True
     )
     assert picture.alike(picture.shown()) == picture.alike(played.stdout.splitlines()), "run `./dev pages`"

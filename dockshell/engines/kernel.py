@@ -104,7 +104,7 @@ class KernelEngine:
 
     def _first(self, namespace: str, pids: list[int]) -> Container | None:
         """The container whose namespace holds these processes: told by process 1 in it, or by the oldest that we may
-        look at."""
+        look at. None where that has just ended."""
         visible = []
         for pid in pids:
             try:
@@ -113,7 +113,10 @@ class KernelEngine:
                 visible.append((inside[-1:] != ["1"], int(process.ticks()), pid, process))
             except OSError:
                 continue
-        return self._container(namespace, min(visible)[3]) if visible else None
+        try:
+            return self._container(namespace, min(visible)[3]) if visible else None
+        except (FileNotFoundError, ProcessLookupError):
+            return None
 
     def _container(self, namespace: str, process: Process) -> Container:
         """Raises OSError where the process has just ended."""

@@ -16,6 +16,7 @@ import pytest
 from dockshell.engines.kernel import KernelEngine
 from dockshell.errors import EngineError
 from dockshell.linux.libc import prctl
+from dockshell.linux.process import Process
 from dockshell.model import Target
 from dockshell.target import parse
 from tests.world import World
@@ -48,13 +49,13 @@ def inode(pid: int, kind: str) -> str:
 
 @pytest.fixture
 def start(world: World) -> Iterator[Start]:
-    """start(*options, command=("sleep", "60"), env=None, name=""): unshare with these options → the number of the
+    """start(*options, command=("sleep", "600"), env=None, name=""): unshare with these options → the number of the
     command's process, once it calls itself by that name, or the command's."""
     world.need_program("unshare")
     started: list[subprocess.Popen[bytes]] = []
 
     def unshare(
-        *options: str, command: tuple[str, ...] = ("sleep", "60"), env: dict[str, str] | None = None, name: str = ""
+        *options: str, command: tuple[str, ...] = ("sleep", "600"), env: dict[str, str] | None = None, name: str = ""
     ) -> int:
         rootless = () if os.geteuid() == 0 or "--user" in options else ("--user", "--map-root-user")
         argv = ["unshare", *rootless, *options, *(("--kill-child",) if "--fork" in options else ()), *command]
@@ -187,6 +188,19 @@ def test_the_newest_is_the_latest(start: Start, kernel: KernelEngine) -> None:
     assert listed.index(second) < listed.index(first)
     [latest] = kernel.find(parse("kernel://@latest"))
     assert latest.created >= next(each.created for each in kernel.all() if each.pid == second)
+
+
+def test_one_that_ends_meanwhile_is_not_listed(
+    start: Start, kernel: KernelEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends while it is looked at fails no listing, nor a search by its number."""
+    pid = start("--pid", "--fork")
+
+    def gone(process: Process) -> float:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(Process, "started", gone)
+    assert kernel.all() == kernel.find(Target("pid", str(pid))) == []
 
 
 def test_running_until_it_ends(start: Start, kernel: KernelEngine) -> None:

@@ -4,6 +4,7 @@ makes of a tree; what is taken from an image's tar."""
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import subprocess
@@ -320,6 +321,7 @@ def test_a_busybox_that_is_none_says_so(tmp_path: Path) -> None:
 
 def test_a_late_error_closes_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where its end can't be waited for: else a descriptor that somebody opened meanwhile would be closed."""
+    gc.collect()  # what another test has left open for the collector to close
     before = os.listdir("/proc/self/fd")
     monkeypatch.setattr(busybox, "_known", {})  # what another test was told
     with monkeypatch.context() as patched:
