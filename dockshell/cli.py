@@ -80,11 +80,21 @@ def _explain(error: Exception) -> int:
     if isinstance(error, DockshellError):
         Voice().say(str(error))
         return error.exit_code
+    if isinstance(error, OSError) and _is_full(error):
+        Voice().say(f"the output could not be written: {error.strerror}")
+        return 1
     Voice().say(
         f"something went wrong that should not have ({type(error).__name__}: {error}): "
         "run it again with --debug and report what it says"
     )
     return 125
+
+
+def _is_full(error: OSError) -> bool:
+    """Is it a disk's, which our output goes to?"""
+    from errno import EDQUOT, EFBIG, ENOSPC
+
+    return error.errno in (ENOSPC, EDQUOT, EFBIG)
 
 
 def _carry_out(arguments: options.Arguments, words: list[str]) -> int:
@@ -122,6 +132,8 @@ def _leave(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
+    except OSError as error:
         code = code or 1
+        if _is_full(error):
+            _explain(error)
     os._exit(code)

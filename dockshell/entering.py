@@ -195,7 +195,7 @@ def _relayed(command: Command, way: Way, others: Callable[[Session], Mapping[int
             )
         except Late:
             name = printable(os.fsdecode(command.argv[0])) if command.argv else "the shell"
-            raise TimedOut(f"{name} took longer than {way.timeout:g} seconds (--timeout) and was ended") from None
+            raise TimedOut(f"{name} took longer than {way.timeout:g} s (--timeout) and was ended") from None
 
     return drive
 

@@ -122,7 +122,7 @@ class Connection:
         except _Late:
             name = printable(os.fsdecode(argv[0]))
             raise TimedOut(
-                f"{name} took longer than {timeout} seconds and was ended: give it more", *drive.outputs()
+                f"{name} took longer than {timeout:g} s and was ended: give it more", *drive.outputs()
             ) from None
         except EngineError:
             check_running(self._anew())

@@ -87,7 +87,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("-a --all", "", "show stopped containers, too", only="ls"),
         Option("-n --last", "N", "show the N containers created last, in any state", only="ls"),
         Option("-l --latest", "", "show the container created last, in any state", only="ls"),
-        Option("-q --quiet", "", "show ids only"),
+        Option("-q --quiet", "", "show ids only", only="ls"),
+        Option("-q --quiet", "", "draw no progress bar", only="cp"),
         Option("--no-trunc", "", "show everything in full, ids as well"),
         Option("-f --filter", "K=V", "as docker's: status, name, label, ancestor, ...", many=True),
         Option("--watch", "", "redraw as things change, until Ctrl-C"),
@@ -296,7 +297,7 @@ VERBS = {
         "SRC... DST",
         "dockshell cp app.conf web:/etc/",
         (2, -1),
-        ("recursive", "archive", "follow_link", "chown", "via", *_WHICH, *_ENGINE),
+        ("recursive", "archive", "follow_link", "chown", "quiet", "via", *_WHICH, *_ENGINE),
         "SRC and DST: TARGET:/PATH in a container, a path here (./a:b), or - for a tar\n"
         "archive on stdin or stdout. Quote patterns of files inside: 'web:/tmp/*.log'.\n"
         "Directories are copied whole. Copies belong to the container's user; modes,\n"
@@ -541,6 +542,7 @@ def _settle_json(arguments: Arguments) -> None:
 
 # What other programs call it; a word that is all too good a name for a container is not among them.
 _ALIASES = {"sh": "shell", "bash": "shell", "attach": "shell", "enter": "shell", "ps": "ls"}
+_DOCKERS_PREFIXES = ("compose", "container")  # what may stand in front of docker's `exec`
 _SHOWN = 4  # words of a line that an error repeats
 _SHORT = 3  # letters: so short a verb is near to many a name
 
@@ -580,8 +582,11 @@ def _miscounted(arguments: Arguments, known: Verb) -> str:
         if arguments.bare and (meant := nearly(target)):
             more = " ..." if len(arguments.words) > _SHOWN else ""
             words = " ".join(map(printable, arguments.words[1:_SHOWN]))
-            return f"{target} is no verb; did you mean `dockshell {meant} {words}{more}`?"
-        return f"a shell takes no words after {target}: for a command there is `dockshell exec {target} {word} ...`"
+            return f"{target} is not a verb; did you mean `dockshell {meant} {words}{more}`?"
+        if arguments.bare and target in _DOCKERS_PREFIXES and word == "exec":
+            words = " ".join(map(printable, arguments.words[1:_SHOWN]))
+            return f"leave out {target}: `dockshell {words} ...`"
+        return f"a shell takes no command: `dockshell exec {target} {word} ...` runs one in the container {target}"
     spoken = arguments.verb if arguments.verb in DROPINS else f"dockshell {arguments.verb}"
     return f"usage: {spoken} [OPTIONS] {known.words}".rstrip() + f", as in `{known.example}`"
 
@@ -623,9 +628,10 @@ def _unknown(spelling: str, verb: str) -> str:
     """The sentence about an option that there is not: the one that was meant, if it is near one that the verb has."""
     from difflib import get_close_matches
 
-    names = [name for each in OPTIONS if not each.hidden and taken(each, verb) for name in each.names]
-    near = get_close_matches(spelling, names, n=1) if spelling.startswith("--") else []
-    meant = f"did you mean {near[0]}? " if near else ""
+    # Without the dashes, by which all are alike.
+    names = [name[2:] for each in OPTIONS if not each.hidden and taken(each, verb) for name in each.names]
+    near = get_close_matches(spelling[2:], filter(None, names), n=1) if spelling.startswith("--") else []
+    meant = f"did you mean --{near[0]}? " if near else ""
     spoken = verb if verb in DROPINS else f"dockshell {verb}"
     return f"no option {printable(spelling)}: {meant}see `{spoken} --help`"
 

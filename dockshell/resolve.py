@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockshell.engines import where
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning, printable
 from dockshell.model import Target
-from dockshell.target import EXACT, Project, belongs, elsewhere, fits, project_of, rank, rule
+from dockshell.target import EXACT, Project, belongs, elsewhere, fits, project_of, rank, rule, serves
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
@@ -196,7 +196,12 @@ def _missing(target: Target, asked: list[Engine], place: Place, wanted: str) -> 
     known = [each for engine in asked for each in engine.all()]
     if target.kind == "service":
         project = place.project()
-        return _unserved(f"no container is of the service {target} ({looked})", known, project)
+        return _unserved(f"no container belongs to the service {target} ({looked})", known, project)
+    if target.replica and (numbers := _replicas(target, known)):
+        more = ", ..." if len(numbers) > _NAMED else ""
+        shown = ", ".join(numbers[:_NAMED]) + more
+        have = f"has the replicas {shown}" if len(numbers) > 1 else f"has only the replica {shown}"
+        return f"no container fits {target} ({looked}): the service {have}"
     import difflib
 
     names = {each.name: each for each in known}
@@ -206,6 +211,17 @@ def _missing(target: Target, asked: list[Engine], place: Place, wanted: str) -> 
     meant = [each for each in known if (each.state == "running") == (wanted == "running")]
     hint = f"{wanted} are {_names(meant)}" if meant else f"none is {wanted}"
     return f"no container fits {target} ({looked}): {hint}"
+
+
+def _replicas(target: Target, known: list[Container]) -> list[str]:
+    """The numbers that there are of that service."""
+    project, _, service = target.value.rpartition("/")
+    label = "com.docker.compose.container-number"
+    found = {each.labels.get(label, "") for each in known if serves(each, project, service)}
+    return [
+        str(number)
+        for number in sorted(int(each) for each in found if each.isascii() and each.isdecimal() and len(each) < 10)
+    ]
 
 
 def _unserved(sentence: str, known: list[Container], project: Project) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import pexpect
 import pytest
 
+from tests.conftest import COMMAND
 from tests.world import Peer
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -128,7 +129,7 @@ def test_no_way_in_names_every_reason(docker: Peer, dockshell: Run) -> None:
         (["exec", "-u", "stranger", "@", "true"], 125, "no user 'stranger' inside"),
         (["exec", "--nope", "@", "true"], 2, "no option --nope"),
         (["a b"], 2, "can't be a container"),
-        (["@", "ls"], 2, "a shell takes no words"),
+        (["@", "ls"], 2, "a shell takes no command: `dockshell exec "),
         (["--port", "x", "@"], 2, "--port takes a number"),
         (["--via", "ssh", "--key", "/nowhere", "@"], 125, "no sshd"),
     ],
@@ -140,6 +141,17 @@ def test_bad_words_get_one_clear_line(docker: Peer, dockshell: Run, words: list[
     done = dockshell(*(name if word == "@" else word for word in words), engine=docker)
     assert (done.returncode, done.stdout) == (code, b""), done
     assert says in done.stderr.decode() and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("via", ["nsenter", "exec"])
+def test_a_full_disk_is_one_clear_line(docker: Peer, environment: dict[str, str], via: str) -> None:
+    """Where the output goes: what the kernel says of it, 1 as with `docker exec`, and the command ends."""
+    name, env = docker.shared("busybox"), {**environment, "DOCKER_HOST": docker.url}
+    for words in (("exec", "--via", via, name, "yes"), ("ls",), ("--help",)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([*COMMAND, *words], env=env, stdout=full, stderr=subprocess.PIPE, timeout=120)
+        said = b"dockshell: the output could not be written: No space left on device\n"
+        assert (done.returncode, done.stderr) == (1, said), words
 
 
 def test_at_a_terminal_lines_break_between_words(dockshell: Run, terminal: Terminal) -> None:

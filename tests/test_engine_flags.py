@@ -223,7 +223,7 @@ def test_descriptors_are_handed_on_where_they_can_be(
         done = run("--via", via, "--preserve-fds=1", name, "true")
         assert done.returncode == 125 and b"no descriptor of yours can go that way" in done.stderr
     done = run("--preserve-fds=2", name, "true")
-    assert done.returncode == 2 and b"descriptor 4 is to be preserved, and nothing was opened as it" in done.stderr
+    assert done.returncode == 2 and b"descriptor 4 is to be preserved, but is not open" in done.stderr
     assert run("--preserve-fds=x", name, "true").returncode == 2
 
 
@@ -233,7 +233,7 @@ def test_a_cidfile_without_an_id_is_refused(dockshell: Run, tmp_path: Path, cont
     path = tmp_path / "cid"
     path.write_text(content)
     done = dockshell("exec", "--cidfile", str(path), "true")
-    assert done.returncode == 2 and b"holds no container's id" in done.stderr
+    assert done.returncode == 2 and b"does not contain a container id" in done.stderr
     done = dockshell("exec", "--cidfile", str(path) + "x", "true")
     assert done.returncode == 2 and b"can't be read: No such file" in done.stderr
 
@@ -269,7 +269,7 @@ def test_detach_keys_leave_the_command_running(engine: Peer, terminal: Any, envi
 def test_detach_keys_that_are_none(docker: Peer, dockshell: Run, environment: dict[str, str]) -> None:
     """Are refused, and those of config.json where they would count."""
     done = dockshell("exec", "--detach-keys", "ctrl-!", docker.shared("busybox"), "true", engine=docker)
-    assert done.returncode == 2 and b"--detach-keys: 'ctrl-!' is no key" in done.stderr
+    assert done.returncode == 2 and b"--detach-keys: 'ctrl-!' is not a key" in done.stderr
     directory = Path(environment["HOME"], ".docker")
     directory.mkdir()
     (directory / "config.json").write_text('{"detachKeys": "ctrl-!"}')

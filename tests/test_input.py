@@ -43,6 +43,17 @@ def test_of_a_socket(start: Start) -> None:
         assert theirs.recv(100) == b"three\n"
 
 
+def test_of_a_pipe_that_does_not_block(start: Start) -> None:
+    """As programs leave theirs that serve many at once: few commands can read such a one."""
+    ours, theirs = os.pipe2(os.O_NONBLOCK)
+    with start(ours, "echo up; cat") as process:
+        assert process.stdout and process.stdout.readline() == b"up\n"
+        os.write(theirs, LINES)
+        os.close(theirs)
+        assert process.communicate(timeout=60)[0] == LINES
+    os.close(ours)
+
+
 def test_of_a_pipe_that_is_recorded(start: Start, tmp_path: Path) -> None:
     """It can't be the command's own then."""
     ours, theirs = os.pipe()

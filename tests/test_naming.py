@@ -123,7 +123,10 @@ def test_the_project_of_the_directory(projects: _Projects, dockshell: Run) -> No
     line = _refused(dockshell("pid", _SERVICE, engine=peer, cwd=Path("/")))
     assert f"{_SHOP}/{_SERVICE}" in line and f"{_BLOG}/{_SERVICE}" in line
     missing = _refused(dockshell("pid", "-p", "nonesuch", _SERVICE, engine=peer, cwd=projects.directory))
-    assert f"no container is of the service nonesuch/{_SERVICE} " in missing and f"the projects are {_BLOG}" in missing
+    assert (
+        f"no container belongs to the service nonesuch/{_SERVICE} " in missing
+        and f"the projects are {_BLOG}" in missing
+    )
 
 
 def test_as_docker_compose_has_it(projects: _Projects, dockshell: Run) -> None:

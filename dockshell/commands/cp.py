@@ -55,7 +55,7 @@ class Copy:
         self._how = How(bool(arguments.on("follow_link")), everything)
         # Is a link that is named as SRC followed? As in cp: `cp -rH` without an option, `cp -r` with -r or -a.
         self._follows = self._how.follow or not (everything or arguments.on("recursive"))
-        self._report = Report(self._voice, draws=os.isatty(2))
+        self._report = Report(self._voice, draws=os.isatty(2) and not arguments.on("quiet"))
         self._containers: dict[Target, Container] = {}
         self._sides: dict[Target, Side] = {}
         self._here = Tree()

@@ -170,9 +170,7 @@ def _preserved(arguments: Arguments) -> tuple[int, ...]:
         except OSError:
             ours = True
         if ours:
-            raise UsageError(
-                f"descriptor {number} is to be preserved, and nothing was opened as it: `{number}<FILE` does"
-            )
+            raise UsageError(f"descriptor {number} is to be preserved, but is not open: `{number}<FILE` opens it")
     return tuple(wanted)
 
 

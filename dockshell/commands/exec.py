@@ -53,5 +53,7 @@ def _by_file(arguments: Arguments, path: str) -> int:
         reason = getattr(error, "strerror", None) or "it is no path"
         raise UsageError(f"--cidfile {printable(path)} can't be read: {reason}") from None
     if not _HEX.issuperset(id) or len(id) < _SHORTEST:
-        raise UsageError(f"--cidfile {printable(path)} holds no container's id: `docker run --cidfile` writes one")
+        raise UsageError(
+            f"--cidfile {printable(path)} does not contain a container id: `docker run --cidfile` writes one"
+        )
     return enter(arguments, aimed(arguments, parse(id)), command(arguments, arguments.words))

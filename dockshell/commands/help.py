@@ -18,6 +18,6 @@ def run(arguments: Arguments) -> int:
     if verb and verb not in options.VERBS and verb not in options.DROPINS:
         meant = options.nearly(verb)
         hint = f"did you mean `dockshell help {meant}`?" if meant else "`dockshell help` lists the verbs"
-        raise UsageError(f"{printable(verb)} is no verb: {hint}")
+        raise UsageError(f"{printable(verb)} is not a verb: {hint}")
     print(options.usage(verb))
     return 0

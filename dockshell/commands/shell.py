@@ -45,8 +45,8 @@ def _check_slip(arguments: Arguments, meant: Target, verb: str) -> None:
     except EngineError:
         pass  # there is none at all, and whoever made a slip needs none
     raise UsageError(
-        f"{word} is no verb, and no container is called just so: did you mean `dockshell {verb}`? "
-        f"`dockshell shell {word}` looks for a container whose name begins so"
+        f"{word} is not a verb, and no container has exactly that name: did you mean `dockshell {verb}`? "
+        f"`dockshell shell {word}` looks for a container whose name begins with it"
     )
 
 

@@ -18,4 +18,4 @@ def _key(word: str) -> int:
         return _CONTROLLED.index(name)
     if len(word) == 1 and word.isascii() and word.isprintable():
         return ord(word)
-    raise ValueError(f"{word!r} is no key: one is a letter or sign, or ctrl- and one of a to z @ [ \\ ] ^ _")
+    raise ValueError(f"{word!r} is not a key: a key is one character, or ctrl- and one of a to z @ [ \\ ] ^ _")

@@ -101,7 +101,7 @@ class Report:
         self._end_bar()
         kinds = {name: count for name, count in self._lost.items() if name in ("sockets", "FIFOs", "devices")}
         if kinds:
-            listed = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+            listed = ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in sorted(kinds.items()))
             self._voice.say(f"left out: {listed} (-a copies them, as root)")
         for name, count in sorted(self._lost.items()):
             if name not in kinds:

@@ -240,9 +240,12 @@ class _Ends:
 
 
 def _harmless(descriptor: int) -> bool:
-    """Is it a pipe, or the null device? What a container can do with one of these it could do anyway."""
+    """Is it a pipe, or the null device? What a container can do with one of these it could do anyway. Few commands can
+    read or write a pipe that doesn't block."""
     facts = os.fstat(descriptor)
-    return stat.S_ISFIFO(facts.st_mode) or (stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3))
+    return (stat.S_ISFIFO(facts.st_mode) and os.get_blocking(descriptor)) or (
+        stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3)
+    )
 
 
 class NsenterSession:

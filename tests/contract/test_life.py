@@ -184,7 +184,7 @@ def test_timeout_ends_the_session(cell: Cell) -> None:
     number = unique()
     done = cell.sh(f"sleep {number} & echo begun; wait", options=["--timeout", "0.4"])
     assert (done.returncode, done.stdout) == (124, b"begun\n")
-    assert done.stderr.startswith(b"dockshell: sh took longer than 0.4 seconds") and done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"dockshell: sh took longer than 0.4 s ") and done.stderr.count(b"\n") == 1
     until(lambda: not processes(number))
 
 

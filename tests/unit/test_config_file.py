@@ -98,7 +98,7 @@ def test_each_value_tells_its_line(tmp_path: Path) -> None:
         ("user = 'x'\n\n[container]\nweb = 1\n", 4, "container wants a name or a pattern"),
         ("image = 'debian'", 1, "image begins a section"),
         ("[image.'*']\npick = true", 2, "pick is about no container in particular"),
-        ("\ndetach_key = 'ctrl-!'", 2, "detach_key: 'ctrl-!' is no key"),
+        ("\ndetach_key = 'ctrl-!'", 2, "detach_key: 'ctrl-!' is not a key"),
         ("\"us\\u001ber\" = 'x'", 1, "no setting is called us\\x1ber: did you mean user?"),
     ],
 )
@@ -195,7 +195,7 @@ def test_keys(words: str, sent: bytes) -> None:
 @pytest.mark.parametrize("words", ["", "ctrl-", "ctrl-ab", "ctrl-1", "ab", "a,", "ä", "\x1b"])
 def test_what_is_no_key(words: str) -> None:
     """Is refused with what would be one."""
-    with pytest.raises(ValueError, match="is no key"):
+    with pytest.raises(ValueError, match="is not a key"):
         keys(words)
 
 

@@ -175,6 +175,13 @@ def test_a_slip_before_other_words_is_wrong_usage(line: str) -> None:
         parse(line.split())
 
 
+@pytest.mark.parametrize(("prefix", "rest"), [("compose", "exec web ls"), ("container", "exec -u app web ls")])
+def test_what_stands_before_dockers_exec(prefix: str, rest: str) -> None:
+    """It is to be left out, and is no container."""
+    with pytest.raises(UsageError, match=f"^leave out {prefix}: `dockshell exec "):
+        parse([prefix, *rest.split()])
+
+
 @given(st.text(max_size=12))
 def test_no_verb_is_a_slip(word: str) -> None:
     """Whatever the word, what it is a slip of is a verb, and not the word itself."""

@@ -253,9 +253,18 @@ def test_of_a_named_project_nothing_else_is_taken() -> None:
     def look() -> Project:
         return Project(name="shop", only=True)
 
-    with pytest.raises(NotFound, match=r"no container is of the service cart .*: its services are page"):
+    with pytest.raises(NotFound, match=r"no container belongs to the service cart .*: its services are page"):
         resolve(Target("service", "cart"), _Engines(engine, look=look))
     assert resolve(Target("service", "page"), _Engines(engine, look=look)).name == "shop-page-1"
+
+
+def test_a_replica_that_is_not_there() -> None:
+    """Those that there are, are named."""
+    engine = _Engine(*_service("shop/cart", 10), *_service("shop/cart", 9), *_service("shop/page", 3))
+    with pytest.raises(NotFound, match=r"no container fits cart:3 .*: the service has the replicas 9, 10$"):
+        resolve(parse("cart:3"), _Engines(engine))
+    with pytest.raises(NotFound, match=r"the service has only the replica 3$"):
+        resolve(parse("shop/page:2"), _Engines(engine))
 
 
 def test_a_pinned_engine_is_the_only_one_asked() -> None:
