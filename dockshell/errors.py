@@ -32,9 +32,8 @@ def printable(text: str) -> str:
     with it."""
     if text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
-    )
+    # By ascii(), not by the codec unicode_escape: that would be imported, among a container's files maybe.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class DockshellError(Exception):

@@ -53,7 +53,7 @@ def program(head: bytes) -> Program:
                 if not path or not end:
                     raise ValueError("its loader has no name")
                 return Program(kind, machine, path)
-    except error:
+    except (error, OverflowError):
         raise ValueError("it is cut short") from None
     return Program(kind, machine, b"")
 

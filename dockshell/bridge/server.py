@@ -100,7 +100,6 @@ def serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, p
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)  # typed at the terminal of the client, whose business it is
     open_files.raise_limit()
-    "".encode("unicode_escape")  # what printable() needs is loaded while a file can be opened for it
     # Not asyncio.run(), which starts a thread to end its executor. What is left in the loop ends with the process.
     loop = asyncio.new_event_loop()
     loop.set_default_executor(_InPlace())

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from stat import S_IMODE, S_ISDIR, S_ISREG
 
-from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2, prctl
+from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 __all__ = ["RootFiles", "open_root"]
 
 # Any of its hundreds of links could be an attempt to stall us; no honest directory that is read here holds as many.
 _MOST_NAMES = 4096
-
-
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_PR_SET_DUMPABLE = 4
 
 
 def open_root(pid: int) -> int:
@@ -29,13 +26,17 @@ def open_root(pid: int) -> int:
         return os.open(f"/proc/{pid}/root/..", _ROOT)
     if os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt"):
         return os.open("/", _ROOT)  # who enters stays where we are
+    import sys
+
+    from dockshell.linux.credentials import not_dumpable
     from dockshell.linux.namespaces import Namespaces
     from dockshell.linux.passing import from_child
 
     namespaces = Namespaces(pid)
 
     def make() -> int:
-        prctl(_PR_SET_DUMPABLE, 0)  # nobody inside is to look into the child: credentials.not_dumpable()
+        not_dumpable()
+        sys.meta_path.clear()  # nothing of what is in there is ever imported
         if os.geteuid():
             namespaces.join("user")  # who made it has every right in it, and none out here
         namespaces.join("mnt")

@@ -14,11 +14,11 @@ from dockshell.executable import HEAD, interpreter, program, what_is_missing
 from tests.unit.test_environment import MemoryFiles
 
 
-def _elf(loader: bytes = b"/lib/ld.so\0", *, size: int = 56, count: int = 1, at: int = 120) -> bytes:
+def _elf(loader: bytes = b"/lib/ld.so\0", *, size: int = 56, count: int = 1, at: int = 120, table: int = 64) -> bytes:
     """A 64-bit program of this machine with one program header, PT_INTERP."""
     number = lambda value, length: value.to_bytes(length, sys.byteorder)  # noqa: E731
     order = b"\1" if sys.byteorder == "little" else b"\2"
-    head = b"\x7fELF\2" + order + b"\1" + bytes(9) + number(2, 2) + number(62, 2) + bytes(12) + number(64, 8)
+    head = b"\x7fELF\2" + order + b"\1" + bytes(9) + number(2, 2) + number(62, 2) + bytes(12) + number(table, 8)
     head += bytes(14) + number(size, 2) + number(count, 2) + bytes(6)
     return head + number(3, 4) + bytes(4) + number(at, 8) + bytes(16) + number(len(loader), 8) + bytes(16) + loader
 
@@ -42,6 +42,7 @@ def test_a_program() -> None:
     [
         b"", b"\x7fELF", b"#!/bin/sh\n", _elf()[:100], _elf(b"\0"), _elf(b"/no/end"), _elf(size=0), _elf(size=64),
         _elf(at=1 << 60), _elf(at=130),
+        _elf(table=1 << 63), _elf(table=(1 << 64) - 1),
     ],
 )  # fmt: skip
 def test_what_is_no_program(head: bytes) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from dockshell.commands.entry import variables_in
 from dockshell.engines import building, contexts, where
 from dockshell.engines.kernel import _inside
-from dockshell.errors import DockshellError, EngineError, UsageError
+from dockshell.errors import DockshellError, EngineError, UsageError, printable
 from dockshell.linux.cgroup import Places, places
 from dockshell.linux.credentials import Capabilities
 from dockshell.ssh import authorized, hostkeys
@@ -229,3 +231,12 @@ def test_colors_and_titles_of_a_build() -> None:
     assert lines == ["Step 1/2 : RUN x", "E: broken", "20%", "end"]
     with pytest.raises(EngineError, match=r"^no: bad thing$"):
         list(building._lines([{"error": "\x1b[31mbad\nthing\x1b[0m"}], "no"))
+
+
+def test_text_is_made_printable_without_an_import() -> None:
+    """What could be imported may be a container's: errors are told by processes in its mount namespace."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    assert printable(every).isprintable()
+    assert printable("a\x1b[2J\n\x9b\u2028\ud800") == r"a\x1b[2J\n\x9b\u2028\ud800"
+    code = "import sys; from dockshell.errors import printable; sys.meta_path.clear(); print(printable(chr(27)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60) == "\\x1b\n"
