@@ -16,6 +16,7 @@ import pytest
 from tests.busy import slowdown
 from tests.conftest import COMMAND
 from tests.contract.watching import end_all, processes, unique, until
+from tests.impostor import Impostor
 from tests.world import Peer, World
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -292,3 +293,26 @@ def test_who_may_trace_whoever_enters_is_not_entered(docker: Peer, dockshell: Ru
     assert (done.returncode, done.stdout) == (125, b"") and b"SYS_PTRACE" in done.stderr
     done = dockshell("exec", "-v", name, "echo", "ran", engine=docker)
     assert (done.returncode, done.stdout) == (0, b"ran\n") and b"SYS_PTRACE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["exec", "web", "true"], ["cp", "web:/etc/passwd", "-"], ["env", "--from", "init", "web"]]
+)
+def test_an_engine_that_names_a_process_of_ours(world: World, dockshell: Run, words: list[str]) -> None:
+    """Whatever it says: who has our own mount namespace is in no container, and nothing is run or read there."""
+    world.need_root()
+    number = unique()
+    with subprocess.Popen(["sleep", number]) as process:
+        began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        told = {
+            "Id": "f" * 64, "Name": "/web", "Created": began, "Config": {"Image": "image"},
+            "State": {"Running": True, "Status": "running", "Pid": process.pid, "StartedAt": began}, "HostConfig": {},
+            "NetworkSettings": {},
+        }  # fmt: skip
+        with Impostor([], inspected=told).serving() as engine:
+            verb, *rest = words
+            via = ["--via", "nsenter"] if verb != "env" else []
+            done = dockshell(verb, *via, *rest, env={"DOCKER_HOST": engine.url})
+        process.kill()
+    assert done.returncode == 125 and done.stdout == b"", done
+    assert verb == "env" or b"its mount namespace is this process's own" in done.stderr

@@ -76,7 +76,7 @@ class Nsenter:
     def facts(self, container: Container, command: Command) -> Facts:
         """What refuses() gathered, for one start; for another it is gathered anew. Raises NoRoute."""
         reason = self.refuses(container, command, asked=True) if self._facts is None else None
-        facts, self._facts = self._facts, None
+        facts, self._facts, self._told = self._facts, None, None
         if facts is None:
             raise NoRoute(container.name, [("nsenter", reason or "it ended just now")])
         return facts
@@ -108,4 +108,7 @@ def first_process(container: Container) -> Process:
             f"process {container.pid} is not proved to be the container's: the engine may run in a virtual machine"
         )
     process.look()
+    # Without an engine it may be one that was only given another namespace of some kind.
+    if container.engine.api and os.path.samefile(f"/proc/{process.pid}/ns/mnt", "/proc/self/ns/mnt"):
+        raise Refusal(f"process {process.pid} is not in a container: its mount namespace is this process's own")
     return process
