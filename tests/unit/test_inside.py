@@ -128,12 +128,12 @@ def test_an_attendant_whose_parent_is_gone_ends_the_command(shell: list[str], la
     has become what the connection's name is known of."""
     mark = f"127.0.0.1 {unique()} 127.0.0.1 22"
     attendant = f'while kill -0 $$; do sleep 0.01; done 2>&-; exec {shlex.join(shell)} -c "$ATTEND"'
-    command = f"{late}exec env SSH_CONNECTION='{mark}' sh -c 'sleep @; :'"
-    script = f"({attendant}) <&- & (exec env -u SSH_CONNECTION setsid sh -c {shlex.quote(command)}) & echo begun"
+    command = f"echo there; {late}exec env SSH_CONNECTION='{mark}' sh -c 'sleep @; :'"
+    script = f"echo begun; ({attendant}) <&- & exec env -u SSH_CONNECTION setsid --fork sh -c {shlex.quote(command)}"
     with _session(script, {"SSH_CONNECTION": mark, "ATTEND": inside.ATTEND}) as (process, number):
         process.wait(30)
-        until(lambda: processes(f"sleep\0{number}"), 30)
-        until(lambda: not processes(number), 30)
+        assert process.stdout and b"there\n" in process.stdout.read()  # to its end, which comes when all are gone
+        assert not processes(number)
 
 
 @pytest.mark.parametrize("name", ["a) S 1 1 1", "x\ny) Z 0", "* $(x) `", ") ) )"])
