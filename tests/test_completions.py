@@ -218,6 +218,7 @@ _ALL_OFFERED = {
     "dockshell ssh enable ": _OFFERED,
     "dockshell --via ": ["auto", "ssh", "nsenter", "exec", "toolbox"],
     "dockshell tools ": ["list", "add", "remove"],
+    "dockshell help ser": ["serve", "services"],
 }
 
 

@@ -36,6 +36,7 @@ _CHOOSING = ("all", "label", "service", "pick")  # the options that stand in for
 _NOT_RUNNING = (("stopped", "stopped"), ("unpause", "paused"))  # the options whose TARGET is one in that state
 _ACTIONS = ("up", "down", "restart", "status", "log")  # what services takes behind NAME
 _FIRST = {
+    "help": tuple((name, verb.summary) for name, verb in options.VERBS.items()),
     "init": (("bash", ""), ("zsh", ""), ("fish", ""), ("docker", "`docker shell`")),
     "tools": (("list", "what is kept"), ("add", "a directory or an image"), ("remove", "a name")),
     "image": (("build", "by an engine"), ("dockerfile", "prints what it is made by, or writes it")),

@@ -8,7 +8,7 @@ from stat import S_ISCHR
 from dockshell import config, entering
 from dockshell.commands.looking import place, voice
 from dockshell.entering import Way
-from dockshell.errors import UsageError, printable
+from dockshell.errors import CommandNotFound, UsageError, printable
 from dockshell.model import Command, replace
 from dockshell.routes import Login
 
@@ -28,7 +28,9 @@ _MOST_DESCRIPTORS = 1 << 10
 
 
 def command(arguments: Arguments, words: Sequence[str]) -> Command:
-    """words: the command's own, empty for a login shell. Raises UsageError."""
+    """words: the command's own, empty for a login shell. Raises UsageError, CommandNotFound."""
+    if words and not words[0]:
+        raise CommandNotFound("the name of the command is empty: give that of a program")
     input = not arguments.on("no_input") and arguments.on("interactive") is not False and not arguments.on("detach")
     terminal = _terminal(arguments, input)
     if terminal is None and _nothing(0):
