@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 
@@ -83,6 +84,12 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and _is_full(error):
         Voice().say(f"the output could not be written: {error.strerror}")
         return 1
+    if isinstance(error, OSError):
+        from dockshell.linux import open_files
+
+        if short := open_files.shortage(error):
+            Voice().say(short)
+            return 125
     Voice().say(
         f"something went wrong that should not have ({type(error).__name__}: {error}): "
         "run it again with --debug and report what it says"
@@ -124,6 +131,8 @@ def _stand_in() -> None:
     # Python has no file for what was closed when it began.
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as Python has it for stderr: not every locale has a …
 
 
 def _leave(code: int) -> None:

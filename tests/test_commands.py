@@ -155,6 +155,21 @@ def test_a_full_disk_is_one_clear_line(docker: Peer, environment: dict[str, str]
         assert (done.returncode, done.stderr) == (1, said), words
 
 
+def test_no_more_files_is_one_clear_line(docker: Peer, environment: dict[str, str]) -> None:
+    """Where even the engine can't be asked."""
+    line = 'ulimit -n 8 && exec "$@"'
+    argv = ["sh", "-c", line, "sh", *COMMAND, "exec", docker.shared("busybox"), "true"]
+    env = {**environment, "DOCKER_HOST": docker.url}
+    done = subprocess.run(argv, env=env, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 125 and done.stderr.startswith(b"dockshell: no more files can be opened (8): "), done
+
+
+def test_a_locale_that_lacks_a_character(docker: Peer, dockshell: Run) -> None:
+    """It is spelled as an escape."""
+    done = dockshell("env", docker.shared("app"), engine=docker, env={"PYTHONIOENCODING": "latin-1"})
+    assert (done.returncode, done.stderr) == (0, b"") and rb"\u017c\xf3" in done.stdout.replace(b"\xf3", rb"\xf3"), done
+
+
 def test_at_a_terminal_lines_break_between_words(dockshell: Run, terminal: Terminal) -> None:
     """In a pipe the same sentence is one line."""
     words, env = ("ls", "--filter", "colour=red"), {"DOCKER_HOST": "unix:///nowhere.sock"}
