@@ -126,7 +126,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--format", "FORMAT", "json, table or a template: '{name} {image}'", only="ls"),
     ),
     "Compose": (
-        Option("-p --project", "NAME", "project of the service TARGET", also="--project-name"),
+        Option("-p --project", "NAME", "project that TARGET is a service of", also="--project-name"),
         Option("-f --file", "FILE", "compose file of the project", many=True),
         Option("--index", "N", "number of the replica, as in web:N"),
     ),
@@ -425,7 +425,11 @@ DROPINS = {
         ENTERING,
     ),
     "docker-ssh": Verb(
-        "do the same by SSH, as root", "CONTAINER [CMD...]", "docker-ssh web 'ls | wc -l'", (1, -1), ENTERING
+        "open a login shell or run a command by SSH, as root",
+        "CONTAINER [CMD...]",
+        "docker-ssh web 'ls | wc -l'",
+        (1, -1),
+        ENTERING,
     ),
 }
 

@@ -642,7 +642,7 @@ def test_what_can_not_listen_is_said(docker: Peer, dockshell: Run, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("web", "http"), 2, "'http' says no forward: it takes [BIND:]PORT[:PORT], as in 8080:80"),
+        (("web", "http"), 2, "'http' is not a forward: it takes [BIND:]PORT[:PORT], as in 8080:80"),
         (("web", "80", "--open"), 2, "--open comes too late: options stand before TARGET"),
         (("web",), 2, "usage: dockshell forward [OPTIONS] TARGET [BIND:]PORT[:PORT]..."),
         (("--via", "ssh", "{}", ":80"), 2, "--via takes auto, nsenter, address, exec here; not 'ssh'"),

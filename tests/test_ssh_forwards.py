@@ -269,7 +269,7 @@ def test_the_agent_comes_along(docker: Peer, web: str, dockshell: Run, world: Wo
     ("words", "code", "said"),
     [
         (("exec", "--via", "ssh", "-A"), 2, b"-A passes an agent on, and there is none (SSH_AUTH_SOCK is not set)"),
-        (("exec", "--via", "ssh", "-L", "80"), 2, b"-L '80' says no forward: it takes [BIND:]PORT:HOST:HOSTPORT"),
+        (("exec", "--via", "ssh", "-L", "80"), 2, b"-L '80' is not a forward: it takes [BIND:]PORT:HOST:HOSTPORT"),
         (("exec", "-d", "-L", "1:a:1"), 2, b"-d leaves the command to itself"),
         (("exec", "-L", "2999:localhost:1"), 125, b"nsenter: forwarding is for ssh: take --via ssh, or `ssh` itself"),
         (("exec", "--via", "exec", "-D", "2999"), 125, b"exec: forwarding is for ssh: take --via ssh"),

@@ -56,7 +56,7 @@ def run(arguments: Arguments) -> int:
     name, action = words[-2:] if len(words) > 1 else ("", "")
     if action and action not in _ACTIONS:
         raise UsageError(
-            f"services takes up, down, restart, status or log behind NAME, not {printable(action)!r}: "
+            f"services takes up, down, restart, status or log after NAME, not {printable(action)!r}: "
             "`dockshell services web nginx restart`"
         )
     _check(arguments, action)

@@ -81,6 +81,6 @@ def _inside(words: str, text: str) -> str:
 
 def _wrong(words: str) -> UsageError:
     return UsageError(
-        f"{printable(words)!r} says no forward: it takes [BIND:]PORT[:PORT], as in 8080:80 or [::1]:8080:80, "
+        f"{printable(words)!r} is not a forward: it takes [BIND:]PORT[:PORT], as in 8080:80 or [::1]:8080:80, "
         "or a Unix socket's path for either, as in 8080:/run/app.sock"
     )

@@ -131,4 +131,4 @@ def _path(kind: str, words: str, text: str) -> str:
 
 
 def _wrong(kind: str, words: str) -> UsageError:
-    return UsageError(f"-{kind} {printable(words)!r} says no forward: it takes {_FORMS[kind]}")
+    return UsageError(f"-{kind} {printable(words)!r} is not a forward: it takes {_FORMS[kind]}")

@@ -63,7 +63,7 @@ def test_words_are_those_of_ssh(kind: str, words: str, listen: Spot, to: Spot | 
 )
 def test_what_says_no_forward_is_refused(kind: str, words: str) -> None:
     """Each is wrong usage, with the form that would be right."""
-    with pytest.raises(UsageError, match=r"says no forward: it takes \[BIND:\]PORT"):
+    with pytest.raises(UsageError, match=r"is not a forward: it takes \[BIND:\]PORT"):
         parse(kind, words)
 
 
