@@ -33,8 +33,9 @@ def connection(name: str, said: str) -> Destination:
     """The connection of that name. said: who named it. Raises EngineError where there is none."""
     found, _ = _connections()
     if name not in found:
-        known = ", ".join(map(printable, sorted(found))) or "there is none; `podman system connection add` makes one"
-        raise EngineError(f"{said} names {printable(name)!r}, but Podman has no such connection: choose one of {known}")
+        known = ", ".join(map(printable, sorted(found)))
+        advice = f"choose one of {known}" if known else "`podman system connection add` makes one"
+        raise EngineError(f"{said} names {printable(name)!r}, but Podman has no such connection: {advice}")
     return found[name]
 
 
