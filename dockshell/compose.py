@@ -10,12 +10,12 @@ runs us."""
 from __future__ import annotations
 
 import os
-from stat import S_ISREG
 
 from dockshell.errors import UsageError, printable
+from dockshell.linux.trusted import read
 from dockshell.target import Project
 
-__all__ = ["FILES", "here"]
+__all__ = ["FILES", "here", "unquoted"]
 
 # What Compose looks for in a directory and then in those above it: DefaultFileNames of
 # https://github.com/compose-spec/compose-go/blob/main/cli/options.go
@@ -86,7 +86,7 @@ def _settings(directory: str) -> dict[str, str]:
     found = {}
     for line in _read(os.path.join(directory, ".env")).split("\n"):
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        value = _unquoted(value)
+        value = unquoted(value)
         if equals and name.strip() in (_NAME, _FILE) and "$" not in value:
             found[name.strip()] = value
     return found
@@ -99,14 +99,15 @@ def _usual(file: str) -> str:
         return ""
     for line in content.split("\n"):
         if line.startswith("name:"):
-            said = _unquoted(line.removeprefix("name:"))
+            said = unquoted(line.removeprefix("name:"))
             return said if _PLAIN.issuperset(said) else ""
     # https://github.com/compose-spec/compose-go/blob/main/loader/loader.go, NormalizeProjectName
     called = os.path.basename(os.path.dirname(file)).lower()
     return "".join(c for c in called if c in _PLAIN).lstrip("_-")
 
 
-def _unquoted(value: str) -> str:
+def unquoted(value: str) -> str:
+    """A value as a .env or a compose file has it, without its quotes or what comes behind it."""
     value = value.strip()
     if value[:1] in ("'", '"'):
         return value[1:].partition(value[0])[0]
@@ -114,20 +115,4 @@ def _unquoted(value: str) -> str:
 
 
 def _read(path: str) -> str:
-    """The file's text; nothing of one that isn't there, or may not be believed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return ""
-    try:
-        facts = os.fstat(descriptor)
-        believed = facts.st_uid in (0, os.geteuid()) or (
-            os.geteuid() == 0 and str(facts.st_uid) == os.environ.get("SUDO_UID")
-        )
-        if not S_ISREG(facts.st_mode) or not believed:
-            return ""
-        return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
+    return (read(path, _LARGEST) or b"").decode("utf-8", "replace")

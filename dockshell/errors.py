@@ -138,8 +138,8 @@ class Fault(DockshellError):
     """A mistake of dockshell's own in a process that it forked, told to the one that forked it. kind: the exception's
     type; trace: where it happened, a line each, which a traceback (`--debug`) shows as well."""
 
+    LARGEST = 4096  # bytes as pack() makes them, which go through a pipe in one piece: pipe(7), PIPE_BUF
     _MARK = b"fault"
-    _LARGEST = 4096  # bytes, which go through a pipe in one piece: pipe(7), PIPE_BUF
 
     def __init__(self, kind: str, text: str, trace: str) -> None:
         super().__init__(
@@ -168,7 +168,7 @@ class Fault(DockshellError):
         """As bytes, for the pipe or socket that tells it."""
         return b"\n".join(
             (self._MARK, *(each.encode("utf-8", "replace") for each in (self.kind, self.text, self.trace)))
-        )[: self._LARGEST]
+        )[: self.LARGEST]
 
     @classmethod
     def unpack(cls, told: bytes) -> Fault | None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dockshell.engines import where
 from dockshell.errors import Ambiguous, EngineError, NotFound, NotRunning, printable
 from dockshell.model import Target
-from dockshell.target import EXACT, Project, belongs, elsewhere, fits, project_of, rank, rule, serves
+from dockshell.target import (
+    EXACT,
+    Project,
+    belongs,
+    elsewhere,
+    fits,
+    project_of,
+    rank,
+    replica_of,
+    rule,
+    serves,
+    service_of,
+)
 from dockshell.voice import Voice
 
 TYPE_CHECKING = False
@@ -128,7 +140,7 @@ def _doubt(target: Target, found: list[Container]) -> str:
         return f"{target} fits {_names(found)} in different engines: say which by name{pin}"
     if target.kind in ("name", "service") and len(projects) > 1:
         service = target.value.rpartition("/")[2]
-        if all(each.labels.get("com.docker.compose.service") == service for each in found):
+        if all(service_of(each) == service for each in found):
             return (
                 f"{target} is a service of more than one project: say which, as in "
                 f"{' or '.join(f'{printable(each)}/{service}' for each in projects)}; there are {_names(found)}"
@@ -216,18 +228,14 @@ def _missing(target: Target, asked: list[Engine], place: Place, wanted: str) -> 
 def _replicas(target: Target, known: list[Container]) -> list[str]:
     """The numbers that there are of that service."""
     project, _, service = target.value.rpartition("/")
-    label = "com.docker.compose.container-number"
-    found = {each.labels.get(label, "") for each in known if serves(each, project, service)}
-    return [
-        str(number)
-        for number in sorted(int(each) for each in found if each.isascii() and each.isdecimal() and len(each) < 10)
-    ]
+    numbers = {replica_of(each) for each in known if serves(each, project, service)}
+    return list(map(str, sorted(numbers - {0})))
 
 
 def _unserved(sentence: str, known: list[Container], project: Project) -> str:
     """What there is of that project, or else of that service."""
     own = [each for each in known if belongs(each, project)]
-    named = sorted({each.labels.get("com.docker.compose.service", "") for each in own} - {""})
+    named = sorted({service_of(each) for each in own} - {""})
     if named:
         return f"{sentence}: its services are {printable(', '.join(named[:_NAMED]))}"
     others = sorted({project_of(each) for each in known} - {""})

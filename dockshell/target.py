@@ -39,8 +39,10 @@ __all__ = [
     "parse",
     "project_of",
     "rank",
+    "replica_of",
     "rule",
     "serves",
+    "service_of",
     "several",
 ]
 
@@ -169,7 +171,7 @@ def fits(
 def _served(target: Target, containers: Sequence[Container], project: Project, stopped: bool) -> list[Container]:
     named, _, service = target.value.rpartition("/")
     served = [c for c in containers if serves(c, named, service, target.replica)]
-    served = _preferred(served if named else nearest(served, project), stopped)
+    served = _preferred(served if named and not project.only else nearest(served, project), stopped)
     first: dict[str, tuple[bool, int]] = {}
     for each in served:
         of = project_of(each)
@@ -242,14 +244,24 @@ def project_of(container: Container) -> str:
     return container.labels.get(_COMPOSE + "project", "")
 
 
+def service_of(container: Container) -> str:
+    """The name of its Compose service, empty for none."""
+    return container.labels.get(_COMPOSE + "service", "")
+
+
+def replica_of(container: Container) -> int:
+    """Its number among those of its service; 0 for none, and for what is no number, which Compose never gives."""
+    number = container.labels.get(_COMPOSE + "container-number", "")
+    return int(number) if _number(number) else 0
+
+
 def _directory(container: Container) -> str:
     return container.labels.get(_COMPOSE + "project.working_dir", "")
 
 
 def _order(container: Container) -> tuple[bool, int]:
-    """By what Compose chooses among a service's containers. What is no number, which it never gives, comes last."""
-    number = container.labels.get(_COMPOSE + "container-number", "")
-    return container.labels.get(_COMPOSE + "oneoff") == "True", (int(number) if _number(number) else 0) or 1 << 40
+    """By what Compose chooses among a service's containers. What has no number comes last."""
+    return container.labels.get(_COMPOSE + "oneoff") == "True", replica_of(container) or 1 << 40
 
 
 def _preferred(found: Sequence[Container], stopped: bool) -> list[Container]:

@@ -148,7 +148,11 @@ def test_the_hot_path_with_a_config_of_docker(loaded: Loaded, docker: Peer, envi
     directory.mkdir()
     (directory / "config.json").write_text('{"auths": {}, "HttpHeaders": {"X-Token": "1"}}')
     found = loaded(*_words("exec", docker.shared("busybox")))
-    _check("with Docker's config.json", found, _EXPECTED["exec"] + " dockshell.engines.client_config")
+    _check(
+        "with Docker's config.json",
+        found,
+        _EXPECTED["exec"] + " dockshell.engines.client_config dockshell.linux.trusted",
+    )
 
 
 def test_the_hot_path_without_root(world: World, docker: Peer) -> None:

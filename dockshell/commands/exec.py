@@ -36,10 +36,12 @@ def run(arguments: Arguments) -> int:
 def _name_project(arguments: Arguments) -> None:
     """`docker compose --env-file FILE exec`: nothing in it is for the command, but it may name the project. What the
     environment itself says goes before it, and of several files the last."""
+    from dockshell.compose import unquoted
+
     for path in reversed(arguments.texts("compose_env_file")):
         for name, value in reversed(list(variables_in(path))):
             if name.startswith("COMPOSE_"):
-                os.environ.setdefault(name, value)
+                os.environ.setdefault(name, unquoted(value))
 
 
 def _by_file(arguments: Arguments, path: str) -> int:

@@ -12,6 +12,7 @@ import os
 from dockshell.engines.json import decode
 from dockshell.engines.where import configuration
 from dockshell.errors import EngineError, printable
+from dockshell.linux.trusted import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +29,9 @@ _OURS = ("host", "content-type", "content-length", "transfer-encoding", "connect
 
 def setting(name: str) -> Any:
     """What config.json says under that name, however its letters are cased, as Go reads it; None where it says
-    nothing, or belongs to somebody else than the caller and root. Raises EngineError where it is no JSON."""
-    path = _path()
-    try:
-        with open(path, "rb", buffering=0) as file:
-            owned = os.fstat(file.fileno()).st_uid in (0, os.geteuid())
-            content = file.read() if owned else b""
-    except OSError:
-        return None
-    wanted = name.lower()
+    nothing, or is somebody else's (linux/trusted.py). Raises EngineError where it is no JSON."""
+    path, wanted = _path(), name.lower()
+    content = read(path) or b""
     if wanted.encode() not in content.lower():
         return None
     try:

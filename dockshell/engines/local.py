@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dockshell.model import Size
 
-__all__ = ["LocalApi", "parse_head", "quote"]
+__all__ = ["LocalApi", "parse_head", "quote", "request_head"]
 
 _TIMEOUT = 60.0  # seconds for an engine that is alive but stuck to answer a request
 _LARGEST_HEAD = 64 << 10
@@ -223,8 +223,7 @@ class LocalApi:
         try:
             connection.settimeout(self._patience or _TIMEOUT)
             connection.connect(self.path)
-            own = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in self._headers)
-            connection.sendall("\r\n".join([*lines, ""]).encode() + own + b"\r\n" + content)
+            connection.sendall(request_head(lines, self._headers) + content)
         except OSError as error:
             connection.close()
             raise EngineError(unreachable(self.path, error)) from error
@@ -268,6 +267,12 @@ class LocalDownload:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def request_head(lines: list[str], fields: Iterable[tuple[str, bytes]]) -> bytes:
+    """The head of a request: its lines, and these fields besides."""
+    more = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in fields)
+    return "\r\n".join([*lines, ""]).encode() + more + b"\r\n"
 
 
 def parse_head(head: bytes) -> tuple[int, dict[str, str]]:

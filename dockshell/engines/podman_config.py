@@ -2,7 +2,7 @@
 that `podman system connection` keeps, in podman-connections.json (Podman 5) or containers.conf (before that, and by
 hand): podman(1), podman-system-connection(1), containers.conf(5).
 
-A file that belongs to somebody else than the caller and root is passed over."""
+A file of somebody else's is passed over (linux/trusted.py)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tomllib
 
 from dockshell.engines.json import decode
 from dockshell.errors import EngineError, printable
+from dockshell.linux.trusted import read
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -98,13 +99,11 @@ def _own() -> str:
 
 def _read(path: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     """What the file holds; nothing where it isn't there, or somebody else's. Raises EngineError."""
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_uid not in (0, os.geteuid()):
-                return {}
-            return _table(parse(file.read()))
-    except OSError:
+    content = read(path)
+    if content is None:
         return {}
+    try:
+        return _table(parse(content))
     except ValueError as error:
         raise EngineError(f"{printable(path)} can't be understood ({printable(str(error))}): mend it") from None
 

@@ -23,7 +23,7 @@ from docker.errors import APIError, DockerException
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from dockshell.engines.dial import Connection, dial, host_and_port
-from dockshell.engines.local import parse_head, quote
+from dockshell.engines.local import parse_head, quote, request_head
 from dockshell.engines.where import Tls, additions
 from dockshell.errors import EngineError, printable
 from dockshell.model import Size
@@ -105,12 +105,11 @@ class SdkApi:
         content = json.dumps(dict(body)).encode() if body else b""
         asked = f"{url.path}?{url.query}" if url.query else url.path
         lines = [f"POST {asked} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"]
-        lines += [f"Content-Length: {len(content)}", "Connection: Upgrade", "Upgrade: tcp", ""]
-        own = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in self._headers)
+        lines += [f"Content-Length: {len(content)}", "Connection: Upgrade", "Upgrade: tcp"]
         connection = self._adapter.dial()
         try:
             connection.settimeout(self._patience)
-            connection.sendall("\r\n".join(lines).encode() + own + b"\r\n" + content)
+            connection.sendall(request_head(lines, self._headers) + content)
             self._accepted(connection)
         except OSError as error:
             reason = connection.why() or error.strerror or str(error)

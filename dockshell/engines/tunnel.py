@@ -204,4 +204,4 @@ def _failure(status: int, last: str) -> str:
     if status == 255:  # ssh's own failures; any other is the remote command's (ssh(1))
         return f"ssh says {last or 'nothing'!r}; see that `ssh` alone gets there without a question"
     remedy = "see that the engine and its client are there"
-    return f"over there `docker system dial-stdio` ended with {status}, {last or 'nothing'!r}; {remedy}"
+    return f"over there `system dial-stdio` ended with {status}, {last or 'nothing'!r}; {remedy}"

@@ -227,9 +227,7 @@ def _podmans(url: str, connection: str, identity: str) -> Address | None:
             from dockshell.engines import podman_config
 
             found = podman_config.connection(name, said)
-            return Address(
-                _podmans_spelling(found.uri), f"{said} ({printable(name)})", podman=identity or found.identity
-            )
+            return _podmans_place(found, f"{said} ({printable(name)})", identity)
     return None
 
 

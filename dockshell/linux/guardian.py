@@ -23,7 +23,6 @@ __all__ = ["Duty", "Guardian", "reap"]
 
 _FAREWELL = b"\0"
 _SHUT_WR = 1
-_LARGEST = 4096  # bytes of a Fault
 _dismissed: list[int] = []  # processes that end by now, or have ended
 
 
@@ -63,7 +62,7 @@ class Guardian:
     def failed(self) -> int:
         """The signal that the duty couldn't send, once control is readable; 0 where the guardian is gone. Raises
         Fault."""
-        told = self.control.recv(_LARGEST)
+        told = self.control.recv(Fault.LARGEST)
         if fault := Fault.unpack(told):
             raise fault
         return int.from_bytes(told, "big")
@@ -84,7 +83,7 @@ class Guardian:
         told = b""
         try:
             self.control.shutdown(_SHUT_WR)
-            while piece := self.control.recv(_LARGEST):
+            while piece := self.control.recv(Fault.LARGEST):
                 told = piece
         except OSError:
             pass  # closed before

@@ -61,7 +61,7 @@ class Kept:
     def status(self) -> int:
         """The exit code of the command, or minus the signal that ended it: KILL where the keeper itself was killed,
         which takes the command along. Raises Fault."""
-        told = self.control.recv(4096)
+        told = self.control.recv(Fault.LARGEST)
         self.close()
         if fault := Fault.unpack(told):
             raise fault
@@ -140,7 +140,7 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
         if entrance.act:
             os.set_blocking(trouble, False)  # somebody whom it has left behind may hold the other end
             try:
-                told = os.read(trouble, 4096) or told
+                told = os.read(trouble, Fault.LARGEST) or told
             except BlockingIOError:
                 pass
     except Exception as error:

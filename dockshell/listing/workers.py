@@ -125,11 +125,14 @@ def _work(rows: Sequence[Row], numbers: int, output: int) -> None:
 
 
 def _told(row: Row, answer: dict[str, Any]) -> Row:
-    ways = tuple((name, why if why != UNSEEN else UNSEEN) for name, why in answer["ways"])
-    shell = answer["shell"]
     return replace(
         row,
         container=replace(row.container, state=answer["state"]),
-        shell=UNSEEN if shell == UNSEEN else shell,
-        ways=ways,
+        shell=_word(answer["shell"]),
+        ways=tuple((name, _word(why)) for name, why in answer["ways"]),
     )
+
+
+def _word(said: Any) -> Any:
+    """Others ask whether it `is` UNSEEN, which it no longer is after its way through JSON."""
+    return UNSEEN if said == UNSEEN else said

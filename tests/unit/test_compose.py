@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dockshell import options
+from dockshell.commands import exec as exec_verb
 from dockshell.compose import FILES, here
 from dockshell.errors import UsageError
 
@@ -78,6 +80,18 @@ def test_the_environment_and_dot_env(project: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("COMPOSE_PROJECT_NAME")
     monkeypatch.delenv("COMPOSE_FILE")
     assert here().name == ""
+
+
+def test_an_env_file_before_exec(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says of the project counts, quoted or not, of several files the last; the environment comes before."""
+    for name, said in ("one", "COMPOSE_PROJECT_NAME=no"), ("two", "COMPOSE_PROJECT_NAME='shop' # ours"):
+        (project / name).write_text(f"A=b\n{said}\n")
+    words = options.parse(["--env-file", "one", "--env-file", "two", "exec", "web", "true"])
+    for before, name in ("", "shop"), ("prod", "prod"):
+        monkeypatch.setattr(os, "environ", {**os.environ, **({"COMPOSE_PROJECT_NAME": before} if before else {})})
+        exec_verb._name_project(words)
+        assert here().name == name
+        assert "A" not in os.environ
 
 
 def test_what_is_named_on_the_command_line_is_meant_alone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

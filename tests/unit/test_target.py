@@ -187,6 +187,8 @@ def test_the_project_here_comes_first() -> None:
     assert found("/srv", name="other") == ["blog", "test", "shop"]
     assert found("/srv/sho", only=True) == found(name="other", only=True) == []
     assert _fitting("shop/web", *both, here=Project(directories=("/srv",))) == ["shop"]
+    assert _fitting("shop/web", *both, here=Project(directories=("/srv",), only=True)) == []
+    assert _fitting("blog/web", *both, here=Project(directories=("/srv",), only=True)) == ["blog"]
 
 
 @pytest.mark.parametrize("stopped", [False, True])
