@@ -90,7 +90,7 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int, trouble
     legacy: for cgroup.join_legacy(). gate: a descriptor to read a byte from before execve: by then the keeper has done
     its part from outside. report: a descriptor that is closed on execve, or told a Failure or a Fault. trouble: where
     what acts tells a Fault, -1 where nothing does."""
-    step = "join"
+    step, keeper = "join", os.getppid()
     try:
         sys.path.clear()
         sys.meta_path.clear()
@@ -123,6 +123,8 @@ def enter(entrance: Entrance, legacy: list[int], gate: int, report: int, trouble
         if entrance.guarded:
             # After the change of credentials, which clears it: PR_SET_PDEATHSIG(2const).
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != keeper:
+                os._exit(127)  # it was killed before
         if not os.read(gate, 1):
             os._exit(127)  # the keeper said why already
         step = "execute"

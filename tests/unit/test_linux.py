@@ -311,6 +311,13 @@ def test_sessions_end_with_all_that_are_in_them() -> None:
         assert leader.wait() == -signal.SIGKILL
 
 
+def test_who_is_yet_to_lead_a_session_is_ended_too() -> None:
+    """A process that was forked a moment ago, and is to become the command, has not come to setsid(2) yet."""
+    with subprocess.Popen(["sleep", "100000"]) as coming:
+        sessions.end(coming.pid)
+        assert coming.wait(60) == -signal.SIGHUP
+
+
 def test_signals_that_are_held_come_later() -> None:
     """None is lost in between."""
     came: list[int] = []
