@@ -166,7 +166,7 @@ def test_flags_of_compose_stand_before_the_verb(docker: Peer, dockshell: Run, tm
 
 
 def test_podmans_service_where_podman_looks_for_it(podman: Peer, dockshell: Run, environment: dict[str, str]) -> None:
-    """CONTAINER_HOST, --url, a connection by name, by podman's -c and by CONTAINER_CONNECTION."""
+    """CONTAINER_HOST, --url, a connection by name, by podman's -c and by CONTAINER_CONNECTION; completion too."""
     directory = Path(environment["HOME"], ".config/containers")
     directory.mkdir(parents=True)
     table = {"Connection": {"Default": "", "Connections": {"here": {"URI": podman.url}}}}
@@ -181,6 +181,8 @@ def test_podmans_service_where_podman_looks_for_it(podman: Peer, dockshell: Run,
     ):
         done = dockshell(*words, "exec", name, "echo", "hi", env=env)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"hi\n", b""), (words, env)
+        done = dockshell("__complete", "--", "dockshell", *words, "exec", name[:-1], env=env)
+        assert f"{name}\t".encode() in done.stdout, (words, env)
     done = dockshell("--connection", "there", "exec", name, "true")
     assert done.returncode == 125 and b"no such connection: choose one of here" in done.stderr
     done = dockshell("--url", podman.url, "-H", podman.url, "exec", name, "true")

@@ -47,6 +47,9 @@ class Typed:
 
             return here(self.said.get("project", ""), self.said.get("file", ""))
 
+        url, connection, identity = (self.said.get(name, "") for name in ("url", "connection", "identity"))
+        if url or connection or identity:
+            return Place(url, connection, look=look, podman=identity)
         return Place(self.said.get("host", ""), self.said.get("context", ""), look=look)
 
     @property

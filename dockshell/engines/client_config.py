@@ -50,7 +50,7 @@ def version_prefix() -> str:
         return ""
     parts = version.split(".")
     if len(parts) != 2 or not all(each.isascii() and each.isdigit() for each in parts):
-        raise EngineError(f"DOCKER_API_VERSION says {printable(version)!r}, which is no version: 1.41 is one")
+        raise EngineError(f"DOCKER_API_VERSION says {printable(version)!r}, which is not a version such as 1.41")
     return f"/v{version}"
 
 
@@ -67,7 +67,7 @@ def _of_file() -> Iterator[tuple[str, bytes]]:
     if table is None:
         return iter(())
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise EngineError(f'{said} is no object of names and values: {{"X-Token": "..."}} is one')
+        raise EngineError(f'{said} is not an object of names and values such as {{"X-Token": "..."}}')
     return _checked(table.items(), said)
 
 
@@ -83,7 +83,7 @@ def _of_variable(text: str) -> Iterator[tuple[str, str]]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise EngineError(
-                f"{_VARIABLE} holds {printable(pair)!r}, which sets no header: NAME=VALUE,NAME=VALUE does"
+                f"{_VARIABLE} holds {printable(pair)!r}, which is not NAME=VALUE: put commas between several"
             )
         yield name.strip(), value
 
@@ -93,7 +93,7 @@ def _checked(pairs: Iterable[tuple[str, str]], said: str) -> Iterator[tuple[str,
     found: dict[str, tuple[str, bytes]] = {}
     for name, value in pairs:
         if not name or not _TOKEN.issuperset(name):
-            raise EngineError(f"{said} names {printable(name)!r}, which is no header's name: X-Token is one")
+            raise EngineError(f"{said} names {printable(name)!r}, which is not the name of a header, such as X-Token")
         if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
             raise EngineError(f"{said} gives {printable(name)} a value with a control character in it: take that out")
         if name.lower() not in _OURS:

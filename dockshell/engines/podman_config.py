@@ -122,5 +122,5 @@ def _table(value: Any) -> dict[str, Any]:
 
 def _text(value: Any, path: str) -> str:
     if not isinstance(value, str | None):
-        raise EngineError(f"{printable(path)} has {printable(repr(value)):.40} where a text belongs: mend it")
+        raise EngineError(f"{printable(path)} has {printable(repr(value)):.40} where a string belongs: mend it")
     return value or ""

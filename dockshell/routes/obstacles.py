@@ -31,7 +31,7 @@ def require_none(container: Container, *, failed: bool = False) -> None:
     """Raises DockshellError, with the remedy, where there is an obstacle(). failed: as there."""
     found = obstacle(container, failed=failed)
     if found:
-        remedy = f"`{found.remedy}`" if found.remedy else "end something in it, or make it anew with a higher one"
+        remedy = f"`{found.remedy}`" if found.remedy else "end something in it, or create it anew with a higher limit"
         raise DockshellError(f"{found.what}: {remedy}")
 
 

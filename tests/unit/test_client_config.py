@@ -80,16 +80,16 @@ def test_the_version_begins_each_path(
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("DOCKER_API_VERSION", "latest", "'latest', which is no version: 1.41 is one"),
-        ("DOCKER_API_VERSION", "1.41/../..", "no version"),
-        ("DOCKER_API_VERSION", "1.4\r\n1", "no version"),
-        ("DOCKER_CUSTOM_HEADERS", "token", "'token', which sets no header"),
-        ("DOCKER_CUSTOM_HEADERS", "=x", "no header's name"),
-        ("DOCKER_CUSTOM_HEADERS", "a b=x", "no header's name"),
-        ("DOCKER_CUSTOM_HEADERS", '"x', "sets no header"),
+        ("DOCKER_API_VERSION", "latest", "'latest', which is not a version such as 1.41"),
+        ("DOCKER_API_VERSION", "1.41/../..", "not a version"),
+        ("DOCKER_API_VERSION", "1.4\r\n1", "not a version"),
+        ("DOCKER_CUSTOM_HEADERS", "token", "'token', which is not NAME=VALUE"),
+        ("DOCKER_CUSTOM_HEADERS", "=x", "not the name of a header"),
+        ("DOCKER_CUSTOM_HEADERS", "a b=x", "not the name of a header"),
+        ("DOCKER_CUSTOM_HEADERS", '"x', "not NAME=VALUE"),
         ("DOCKER_CUSTOM_HEADERS", '"x=a\r\nHost: evil"', "control character"),
         ("DOCKER_CUSTOM_HEADERS", '"x=a\nb"', "control character"),
-        ("DOCKER_CUSTOM_HEADERS", '"x\r\ny=a"', "no header's name"),
+        ("DOCKER_CUSTOM_HEADERS", '"x\r\ny=a"', "not the name of a header"),
     ],
 )
 @pytest.mark.parametrize("kind", ["local", "sdk"])
