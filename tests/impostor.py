@@ -105,7 +105,9 @@ def _handler(impostor: Impostor, ended: threading.Event) -> type[BaseHTTPRequest
                 if (row["State"] in states if states else "all=1" in query or row["State"] != "exited")
             ]
             single = impostor.inspected is not None and not path.endswith("/containers/json")
-            answer = {"ApiVersion": "1.41"} if path == "/version" else impostor.inspected if single else rows
+            answer = impostor.inspected if single else rows
+            if path == "/version":
+                answer = {"ApiVersion": "1.41", **(impostor.inspected or {})}
             if answer is impostor.inspected and path != "/_ping":
                 impostor.told.wait()
             body = b"OK" if path == "/_ping" else json.dumps(answer).encode()
