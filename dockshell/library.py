@@ -128,7 +128,7 @@ class Connection:
             check_running(self._anew())
             raise
         finally:
-            release()  # what waits to be passed on to a command (linux/signals.py) is the caller's own again
+            release()  # also where the command could not be started
             reap()
         return Result(tuple(map(os.fsdecode, argv)), code, *drive.outputs())
 
@@ -165,6 +165,7 @@ class _Collecting:
 
     def __call__(self, session: Session, taken: bytes) -> int:
         """taken: nothing, for what is collected here is all there at the beginning of another try."""
+        release()  # nothing is passed on to the command here: Ctrl-C is for the caller, and ends it
         rest = memoryview(self._input)
         while ready := session.ready:
             poller = poll()

@@ -52,7 +52,7 @@ def odd(world: World, engine: Peer, tmp_path: Path) -> str:
         engine.sh("exec", "-i", name, "sh", "-c", "chmod 755 /opt; cat >>/etc/passwd", input=entries.encode())
         return name
 
-    return engine.kept("odd", make)
+    return engine.kept("odd programs", make)
 
 
 _LACKING = [

@@ -88,6 +88,7 @@ def test_a_service_goes_before_an_id(engine: Peer, dockshell: Run, tmp_path: Pat
     enter another container, by any verb. A name goes before both."""
     other = engine.shared("busybox")
     called = engine.inspect(other)["Id"][:7]
+    assert _entered(dockshell("pid", called, engine=engine)) == str(engine.pid(other))
     service = engine.run("busybox", options=[*_labels(_SHOP, called, 1), "--hostname", "service"])
     assert dockshell("exec", called, "hostname", engine=engine).stdout == b"service\n"
     assert dockshell("exec", "--via", "exec", called, "hostname", engine=engine).stdout == b"service\n"
@@ -97,10 +98,8 @@ def test_a_service_goes_before_an_id(engine: Peer, dockshell: Run, tmp_path: Pat
     assert (tmp_path / "hostname").read_text().strip() == "service"
     assert b"container: " + service.encode() in dockshell("config", "-v", called, engine=engine).stderr
     assert b"HOSTNAME=service" in dockshell("env", "--from", "init", "--format", "docker", called, engine=engine).stdout
-    named = engine.run("busybox", name=called, options=["--hostname", "named"])
+    engine.run("busybox", name=called, options=["--hostname", "named"])
     assert dockshell("exec", called, "hostname", engine=engine).stdout == b"named\n"
-    engine.sh("rm", "--force", named, service)
-    assert _entered(dockshell("pid", called, engine=engine)) == str(engine.pid(other))
 
 
 def test_the_project_of_the_directory(projects: _Projects, dockshell: Run) -> None:
