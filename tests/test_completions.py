@@ -95,9 +95,10 @@ class Shell:
         return [*words[1:-1], found[0] if len(found) == 1 else words[-1]]
 
     def offered(self, line: str) -> list[str]:
-        """All candidates for the last word of the line, which is empty, in order."""
+        """All candidates for the last word of the line, in order."""
         if self.name != "fish":
-            return self.typed(line, "\x14")[len(shlex.split(line)) - 1 :]
+            complete = shlex.split(line if line.endswith(" ") else line.rpartition(" ")[0])
+            return self.typed(line, "\x14")[len(complete) - 1 :]
         done = self.run(f"complete -C {shlex.quote(line)}")
         assert done.stderr == ""
         return [each.partition("\t")[0] for each in done.stdout.splitlines()]
