@@ -163,20 +163,19 @@ def test_what_passed_only_when_tried_again(tmp_path: Path, ci: str, twice: bool,
 
 def test_what_is_known_may_pass_when_tried_again(tmp_path: Path) -> None:
     """A test with a reason in flaky.py is named with it, and fails no run."""
-    known, why = next(iter(flaky.KNOWN.items()))
-    file, _, test = known.partition("::")
-    place = tmp_path / file
-    place.parent.mkdir(parents=True)
-    name, _, parameter = test.partition("[")
-    place.write_text(
-        f"import pytest\n@pytest.mark.parametrize('cell', [{parameter.rstrip(']')!r}])\ndef {name}(cell): pass\n"
+    known, why = "test_it.py::test_it[a-", "an engine's own race"
+    (tmp_path / "conftest.py").write_text(f"from tests.world import flaky\nflaky.KNOWN[{known!r}] = {why!r}\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('cell', ['a-1'])\ndef test_it(cell): pass\n"
     )
     assert _pytest(tmp_path, "true", "--again", str(tmp_path / "names")).returncode == 0
-    assert (tmp_path / "names").read_text() == f"  {known} (known: {why})\n"
+    assert (tmp_path / "names").read_text() == f"  {known}1] (known: {why})\n"
 
 
 def test_what_is_known_is_there() -> None:
     """Each entry of flaky.py is the beginning of a test's name, and has its reason."""
+    if not flaky.KNOWN:
+        return
     files = sorted({beginning.partition("::")[0] for beginning in flaky.KNOWN})
     words = ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)

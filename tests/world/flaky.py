@@ -3,17 +3,8 @@ CI=true, unless it is here (reporting.py). A flaw that nobody has explained yet 
 
 from __future__ import annotations
 
-_ATTENDANT = (
-    "a login by ssh is sometimes noticed late to have ended when dockshell is killed; seen about once in five runs"
-    " under Docker 26 and Podman, not explained yet"
-)
-# How the node ids begin, and why.
-KNOWN = {
-    "tests/contract/test_life.py::test_no_orphans[ssh-docker26]": _ATTENDANT,
-    "tests/contract/test_life.py::test_no_orphans[ssh-podman]": _ATTENDANT,
-    "tests/contract/test_life.py::test_no_orphans_whatever_it_dies_of[ssh-docker26-": _ATTENDANT,
-    "tests/contract/test_life.py::test_no_orphans_whatever_it_dies_of[ssh-podman-": _ATTENDANT,
-}
+# How the node ids begin, and why. None is known today.
+KNOWN: dict[str, str] = {}
 
 
 def reason(test: str) -> str:
