@@ -119,7 +119,7 @@ class CommandNotFound(DockshellError):
 
 
 class MissingInterpreter(CommandNotFound):
-    pass
+    """It is there, but not the interpreter that a script names or the loader that a program names (execve(2))."""
 
 
 class ShellNotStarted(CommandNotFound):

@@ -370,6 +370,16 @@ def _held(argv: list[str], most: int) -> tuple[list[Held], Held]:
     return held, latest
 
 
+def _go_on(held: list[Held], argv: list[str]) -> None:
+    """Those that run still answer; when one has ended another can begin; then all end."""
+    assert held[0].answers() and held[-1].answers()
+    assert held.pop().end()[0] == 0
+    again = until(lambda: _begun(argv))
+    assert held[0].answers()
+    for each in (again, *held):
+        assert each.end()[0] == 0
+
+
 def _low(world: World, limit: str) -> list[str]:
     world.need_root()
     return [world.need_program("prlimit"), limit]
@@ -389,12 +399,7 @@ def test_sessions_when_files_run_out(
         forward = subprocess.run([*argv[:-1], "-W", "127.0.0.1:1", name], capture_output=True, check=False, timeout=60)
         assert forward.returncode != 0
         assert {each["kind"] for each in server.journal("refusal")} == {"exec", "connect"}
-        assert held[0].answers() and held[-1].answers()
-        assert held.pop().end()[0] == 0
-        again = until(lambda: _begun(argv))
-        assert held[0].answers()
-        for each in (again, *held):
-            assert each.end()[0] == 0
+        _go_on(held, argv)
         # Another connection never noticed.
         assert server.ssh(name, "echo in").stdout == b"in\n"
 
@@ -463,12 +468,7 @@ def test_when_processes_run_out(
         with contextlib.ExitStack() as stack:
             assert _knocked(server, stack)[1].startswith(b"dockshell: too many connections")
         assert "no more processes" in server.journal("refusal")[-1]["why"]
-        assert held[0].answers() and held[-1].answers()
-        assert held.pop().end()[0] == 0
-        again = until(lambda: _begun(argv))
-        assert held[0].answers()
-        for each in (again, *held):
-            assert each.end()[0] == 0
+        _go_on(held, argv)
 
 
 def _knocked(server: Server, stack: contextlib.ExitStack) -> tuple[int, bytes]:
