@@ -42,7 +42,7 @@ def chrooted(world: World, engine: Peer) -> str:
 def test_a_session_is_in_the_real_root(engine: Peer, dockshell: Run, terminal: Terminal, chrooted: str) -> None:
     """Its user, HOME, SHELL and login shell too, with a terminal too; as by `docker exec`."""
     script = 'cat /which; echo "$HOME"'
-    expected = engine.sh("exec", chrooted, "sh", "-c", script).stdout
+    expected = engine.reply(chrooted, script)
     assert expected == b"real\n/root\n"
     for via in "nsenter", "exec", "toolbox":
         done = dockshell("exec", "--via", via, chrooted, "sh", "-c", script, engine=engine)

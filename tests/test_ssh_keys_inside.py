@@ -34,7 +34,7 @@ OF_2015 = (
 def _files(peer: Peer, name: str, home: str = "/root") -> str:
     """Everything about .ssh: names, owners, modes, content."""
     script = f"cd {home} && find .ssh -exec stat -c '%n %U:%G %a' {{}} + 2>/dev/null; cat .ssh/* 2>/dev/null"
-    return peer.sh("exec", name, "sh", "-c", script, check=False).stdout.decode()
+    return peer.reply(name, script).decode()
 
 
 def _until(what: Callable[[], Any], limit: float = 60) -> Any:

@@ -58,7 +58,7 @@ def _container(cell: Cell, variant: str) -> str:
 
 def _by_engine(cell: Cell, container: str, script: str, options: Sequence[str] = ()) -> str:
     """What a probe says by the engine's own exec."""
-    return cell.peer.sh("exec", *options, container, "sh", "-c", script).stdout.decode()
+    return cell.peer.reply(container, script, options).decode()
 
 
 def _told(done: subprocess.CompletedProcess[bytes]) -> str:

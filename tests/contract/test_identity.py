@@ -112,7 +112,7 @@ def test_environment_is_the_configured_one(cell: Cell) -> None:
     for text in APP_ENV:
         name, _, value = text.partition("=")
         assert told.pop(name) == value
-    engines = _environment(cell.peer.sh("exec", container, "env", "-0").stdout)
+    engines = _environment(cell.peer.reply(container, "env -0"))
     assert {**told, **engines}.items() >= told.items()
     assert set(told) - set(engines) <= {"USER", "LOGNAME", "SHELL"}
     assert engines["HOSTNAME"] == told["HOSTNAME"] == "apphost"
