@@ -10,12 +10,12 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from dockshell.commands.looking import place
+from dockshell.commands.ssh_config import program
 from dockshell.errors import DockshellError, EngineError
 from dockshell.target import LATEST
 
@@ -135,12 +135,10 @@ class _Tour:
         self._show([*self._verbose, "exec", self.target, "tr", "a-z", "A-Z"], input="hello from outside")
         self._show([*self._verbose, "exec", self.target, "sh", "-c", "exit 7"], expected=7)
 
-    def _has(self, program: str) -> bool:
+    def _has(self, name: str) -> bool:
         """Is that program inside?"""
-        words = [*self._place, "exec", self.target, "sh", "-c", 'command -v "$1"', "sh", program]
-        done = subprocess.run(
-            [sys.executable, "-m", "dockshell", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        words = [*self._place, "exec", self.target, "sh", "-c", 'command -v "$1"', "sh", name]
+        done = subprocess.run([*program(), *words], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         return done.returncode == 0
 
     def end(self) -> None:
@@ -170,7 +168,7 @@ class _Tour:
         words = [*self._place, *words]
         _say(f"$ {before}{shlex.join(['dockshell', *words])}{after}")
         stdin = subprocess.PIPE if input else None if os.isatty(0) else subprocess.DEVNULL
-        self._session = session = subprocess.Popen([sys.executable, "-m", "dockshell", *words], stdin=stdin)
+        self._session = session = subprocess.Popen([*program(), *words], stdin=stdin)
         if session.stdin:
             with contextlib.suppress(BrokenPipeError), session.stdin as pipe:
                 pipe.write(f"{input}\n".encode())

@@ -61,7 +61,8 @@ def _open(url: str, voice: Voice) -> None:
         voice.say(f"open {url} in a browser: none was found here (BROWSER can name one)")
         return
     # By another process, for some browsers return only when they end; in a session of its own, for it is to outlive us.
-    argv = [sys.executable, "-m", "webbrowser", url]
+    # -I: a webbrowser.py in the current directory is not executed.
+    argv = [sys.executable, "-I", "-m", "webbrowser", url]
     nothing = subprocess.DEVNULL
     subprocess.Popen(
         argv, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, preexec_fn=open_files.restore_limit

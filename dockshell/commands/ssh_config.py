@@ -47,9 +47,10 @@ def run(arguments: Arguments) -> int:
 
 
 def program() -> list[str]:
-    """The words that start this very dockshell, from any directory."""
+    """The words that start this very dockshell, from any directory. They execute nothing that lies in the current one:
+    sys.argv[0] without a slash (`python -c`, `python dockshell`) is no path that the kernel executed."""
     path = os.path.abspath(sys.argv[0])
-    if os.path.isfile(path) and os.access(path, os.X_OK):
+    if "/" in sys.argv[0] and os.path.isfile(path) and os.access(path, os.X_OK):
         return [path]
     # -P: else a directory called dockshell, wherever ssh is typed, would be taken for it.
     return [sys.executable, "-P", "-m", "dockshell"]

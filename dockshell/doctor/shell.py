@@ -70,7 +70,7 @@ def _byte_code() -> Iterator[Finding]:
     kept = os.path.exists(importlib.util.cache_from_source(source))
     if not kept and (sys.dont_write_bytecode or not os.access(folder, os.W_OK)):
         what = "dockshell is compiled anew at every start, for its byte code is not kept"
-        command = shlex.join([sys.executable, "-m", "compileall", "-q", folder])
+        command = shlex.join([sys.executable, "-P", "-m", "compileall", "-q", folder])
         yield Finding(_SUBJECT, "note", what, command if os.access(folder, os.W_OK) else as_root(command))
 
 
