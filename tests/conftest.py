@@ -21,7 +21,13 @@ from tests.world import Peer, World
 from tests.world.leaks import leaks
 from tests.world.person import Person, let_in, person
 
-pytest_plugins = ["tests.world.reporting", "tests.world.parts", "tests.world.bounds", "tests.contract.table"]
+pytest_plugins = [
+    "tests.world.reporting",
+    "tests.world.parts",
+    "tests.world.bounds",
+    "tests.world.serving",
+    "tests.contract.table",
+]
 
 COMMAND = [os.path.join(os.path.dirname(sys.executable), "dockshell")]
 if not os.path.exists(COMMAND[0]):

@@ -8,7 +8,9 @@ The reception only counts: it reads nothing that a client sends."""
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
+import random
 import select
 import signal
 import socket
@@ -27,13 +29,13 @@ from dockshell.linux import open_files
 from dockshell.model import noun
 from dockshell.ssh.keys import fingerprint
 
-__all__ = ["Limits", "Reception"]
+__all__ = ["Limits", "Reception", "neighbourhood", "source", "victim"]
 
-_BACKLOG = 128
-_FORGET = 10_000  # addresses that are remembered at once
+_FORGET = 10_000  # sources that are remembered at once
 _FAILURE = 10.0  # a failed login counts as so many connections
 _LET_GO = 2.0  # seconds for the servers to end when we are told to
 _EACH, _ELSE = 2, 32  # descriptors: of a connection, and of all else that is held open
+_REFUSALS = ""  # in place of an address: the lines that the journal has of refusals
 _PAUSE = 0.5  # seconds without new connections, where one could not even be taken
 # Lines before any of SSH's own: RFC 4253, 4.2.
 _BUSY = b"dockshell: too many connections, try again later\r\n"
@@ -42,13 +44,53 @@ _BROKEN = b"dockshell: the server is broken, ask whoever runs it to start it aga
 
 @noun(frozen=True)
 class Limits:
-    """connections: how many at once; knocking: how many of them may not be logged in yet; burst, rate: how many
-    connections one address may begin at once, and for each second that passes."""
+    """connections: how many at once. burst, rate: how many connections one source may begin at once, and for each
+    second that passes."""
 
     connections: int = 200
-    knocking: int = 100
     burst: int = 100
     rate: float = 5.0
+
+    def drop_probability(self, unauthenticated: int, connections: int) -> float:
+        """How likely one more connection is to cost one that hasn't logged in, where there are so many of those, and so
+        many in all: sshd_config(5), MaxStartups start:rate:full, with 30:30:50 for 100 connections, and no less than 10
+        for both numbers."""
+        start, rate, full = max(10.0, 0.3 * self.connections), 0.3, max(10.0, 0.5 * self.connections)
+        if unauthenticated < start:
+            return float(connections >= self.connections)
+        if unauthenticated >= full or connections >= self.connections:
+            return 1.0
+        return rate + (1 - rate) * (unauthenticated - start) / (full - start)
+
+
+def source(address: str) -> str:
+    """Whose connections are counted together at a rate: an IPv4 address, or an IPv6 network of 64 bits, of which
+    whoever has one address has all."""
+    return _network(address, 32, 64)
+
+
+def neighbourhood(address: str) -> str:
+    """Whose connections share the places of those that haven't logged in: a network that one party may well have
+    whole."""
+    return _network(address, 24, 48)
+
+
+def _network(address: str, bits4: int, bits6: int) -> str:
+    parsed = ipaddress.ip_address(address.partition("%")[0])  # what follows is the interface: RFC 4007, 11
+    bits = bits4 if parsed.version == 4 else bits6
+    return str(ipaddress.ip_network((parsed, bits), strict=False))
+
+
+def victim(newcomer: str, waiting: dict[int, str], choose: Callable[[list[int]], int] = random.choice) -> int:
+    """Which connection is dropped where one has to be → its key in `waiting`, or -1 for the newcomer. newcomer: its
+    network; waiting: the networks of those that haven't logged in. At random among those of the network that has most
+    of them: so nobody can keep others out by holding places, and who holds them loses them first."""
+    everyone = {**waiting, -1: newcomer}
+    counts: dict[str, int] = {}
+    for network in everyone.values():
+        counts[network] = counts.get(network, 0) + 1
+    most = max(counts.values())
+    return choose([number for number, network in everyone.items() if counts[network] == most])
 
 
 class Reception:
@@ -66,6 +108,7 @@ class Reception:
         self._guests: dict[int, _Guest] = {}
         self._allowances: dict[str, tuple[float, float]] = {}
         self._count = 0
+        self._untold = 0  # refusals that no line was written for
         self._files = 0  # how many may be open
         self._paused_until = 0.0
 
@@ -125,11 +168,12 @@ class Reception:
         address = str(peer[0])
         self._count += 1
         journal = self._journal.about(connection=self._count, peer=f"{address}:{peer[1]}")
-        knocking = sum(not guest.inside for guest in self._guests.values())
-        full = len(self._guests) >= self._limits.connections or knocking >= self._limits.knocking
         with connection:
-            if full or not self._spend(address, 1.0):
-                _turn_away(connection, journal, f"too many connections{'' if full else ' from this address'}")
+            if not self._spend(address, 1.0):
+                self._turn_away(connection, journal, "too many connections from this address")
+                return
+            if not self._make_room(address):
+                self._turn_away(connection, journal, "too many connections")
                 return
             try:
                 if _ELSE + _EACH * (len(self._guests) + 1) > self._files:
@@ -138,7 +182,36 @@ class Reception:
             except OSError as error:
                 short = open_files.shortage(error)
                 why = short or f"what enters containers is gone: {error.strerror}"
-                _turn_away(connection, journal, why, busy=bool(short))
+                self._turn_away(connection, journal, why, busy=bool(short))
+
+    def _make_room(self, address: str) -> bool:
+        """Drops one that hasn't logged in, where there are too many → may whoever comes from there come in?"""
+        waiting = {
+            pid: neighbourhood(guest.address)
+            for pid, guest in self._guests.items()
+            if not (guest.inside or guest.dropped)
+        }
+        there = sum(not guest.dropped for guest in self._guests.values())
+        if random.random() >= self._limits.drop_probability(len(waiting), there):
+            return True
+        if not waiting:
+            return False  # all have logged in
+        chosen = victim(neighbourhood(address), waiting)
+        if chosen < 0:
+            return False
+        self._guests[chosen].drop()
+        return True
+
+    def _turn_away(self, connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
+        """busy: it will do later."""
+        if self._spend(_REFUSALS, 1.0):
+            more, self._untold = self._untold, 0
+            journal.tell("refusal", why=why, more=more or None)
+        else:
+            self._untold += 1  # who floods us is not to fill the disk too
+        with contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(_BUSY if busy else _BROKEN)
 
     def _fork(self, connection: socket.socket, peer: tuple[Any, ...], journal: Journal) -> None:
         """Raises OSError."""
@@ -187,7 +260,9 @@ class Reception:
         os._exit(0)
 
     def _spend(self, address: str, cost: float) -> bool:
-        """Takes so much of an address's allowance (a token bucket) → was there enough?"""
+        """Takes so much of a source's allowance (a token bucket) → was there enough?"""
+        if address != _REFUSALS:
+            address = source(address)
         now = time.monotonic()
         left, since = self._allowances.pop(address, (float(self._limits.burst), now))
         left = min(float(self._limits.burst), left + (now - since) * self._limits.rate)
@@ -220,7 +295,13 @@ class _Guest:
     def __init__(self, pid: int, word: int, address: str, journal: Journal) -> None:
         self.pid, self.word, self.address, self.journal = pid, word, address, journal
         self.pidfd = os.pidfd_open(pid)
-        self.inside = False
+        self.inside = self.dropped = False
+
+    def drop(self) -> None:
+        """Ends it, to make room."""
+        self.dropped = True
+        os.kill(self.pid, signal.SIGKILL)
+        self.journal.tell("refusal", why="it hadn't logged in when there were too many connections")
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -286,14 +367,6 @@ class _Keys:
 
     def exhausted(self, kind: str, why: str) -> None:
         self._journal.tell("refusal", kind=kind, why=why)
-
-
-def _turn_away(connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
-    """busy: it will do later."""
-    journal.tell("refusal", why=why)
-    with contextlib.suppress(OSError):
-        connection.setblocking(False)
-        connection.send(_BUSY if busy else _BROKEN)
 
 
 def _write(descriptor: int, told: bytes) -> None:

@@ -25,7 +25,8 @@ from dockshell.linux import open_files
 __all__ = ["OWN_USER", "Gate", "Open", "serve"]
 
 OWN_USER = "."  # the name by which a client, which has to send one, asks for the container's own user
-_LOGGING_IN = 30.0  # seconds
+_LOGGING_IN = 60.0  # seconds, in which one may have to type a passphrase or touch a key
+_UNKNOWN = 20.0  # seconds until a key has been shown that is let in
 _KEEPALIVE = 15.0  # seconds after which a silent client is asked whether it is there; three times
 _MOST_SESSIONS = 100
 _MOST_FORWARDED = 1000  # connections at once
@@ -170,9 +171,17 @@ class _Door(asyncssh.SSHServer, Host):
         self._flowing = 0
         self._listeners: list[Listener] = []
         self._jammed = False
+        self._known = False  # has a key been shown that is let in?
 
     def connection_made(self, conn: Any) -> None:
         self._connection = conn
+        asyncio.get_running_loop().call_later(_UNKNOWN, self._give_up)
+
+    def _give_up(self) -> None:
+        if not (self._known or self._in):
+            self._connection.connection_lost(
+                asyncssh.ConnectionLost("it took too long")
+            )  # as at the end of login_timeout
 
     def begin_auth(self, username: str) -> bool:
         self._name = username
@@ -193,7 +202,7 @@ class _Door(asyncssh.SSHServer, Host):
         allowed = self._gate.admits(username, key.public_data)
         if allowed is None:
             return False
-        self._name, self.allowed, self._key = username, allowed, key.public_data
+        self._name, self.allowed, self._key, self._known = username, allowed, key.public_data, True
         return True
 
     def auth_completed(self) -> None:

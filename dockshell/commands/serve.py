@@ -88,6 +88,7 @@ def _listening(family: int, address: tuple[str, int]) -> socket.socket:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
         made.listen(128)
+        made.setblocking(False)  # who is gone again before we accept(2) is not to be waited for
     except OSError as error:
         made.close()
         raise UsageError(
