@@ -33,6 +33,7 @@ _COLUMNS = (tables.Column("name", 2), tables.Column("value", 1))
 # What is said of what is left out.
 _SECRET = "secrets are left out, and --show has them in"
 _WILD = "left out at a terminal, which would take them for orders, and not in a file or a pipe"
+_EXECUTED = "left out, for a shell or what it starts next could execute what is in them"
 _UNFIT = {
     "sh": "left out, for no shell takes them",
     "docker": "left out, for no line of an env-file can hold them",
@@ -104,7 +105,9 @@ class _Said:
         """Writes it in that format, to stdout or as the directory. Raises DockshellError."""
         hidden = {name for name, value in found.items() if self._hides(name, value)}
         wild = {name for name, value in found.items() if name not in hidden and _drives(name, value, chosen)}
-        kept = {name: value for name, value in found.items() if name not in hidden and name not in wild}
+        acting = {name for name, value in found.items() if chosen == "sh" and formats.executed(name, value)} - hidden
+        left_out = hidden | wild | acting
+        kept = {name: value for name, value in found.items() if name not in left_out}
         unfit: list[str] = []
         if chosen == "json":
             _out(formats.as_json(kept))
@@ -114,7 +117,8 @@ class _Said:
             content, unfit = formats.as_sh(kept) if chosen == "sh" else formats.as_docker(kept)
             _out(content)
         self._left_out(hidden, _SECRET)
-        self._left_out(wild, _WILD)
+        self._left_out(wild - acting, _WILD)
+        self._left_out(acting, _EXECUTED)
         self._left_out(unfit, _UNFIT.get(chosen, ""))
 
     def _hides(self, name: str, *values: str | None) -> bool:

@@ -1,0 +1,91 @@
+"""Engines that lie, and containers that have what is asked of them, or what is brought beside them, used against the
+host. Each test has a control, which shows that the attack works where nothing guards against it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dockshell.variables import formats
+from tests.contract.watching import until
+from tests.world import Peer, World
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+# A variable's value → what a person types once it is set. {hit}: a command that makes a file of the host's; {evil}: a
+# directory of the container's own, as the host sees it; {host}: a directory of the host's.
+VALUES = {
+    "PROMPT_COMMAND": ("{hit}", "bash --norc -i <{host}/lines"),
+    "PS0": ("$({hit})", "bash --norc -i <{host}/lines"),
+    "PS1": ("$({hit})", "bash --norc -i <{host}/lines"),
+    "PS2": ("$({hit})", "bash --norc -i <{host}/lines"),
+    "PS4": ("$({hit})", "set -x; :"),
+    "BASH_ENV": ("{evil}/script", "bash -c :"),
+    "ENV": ("{evil}/script", "dash -i </dev/null"),
+    "HISTFILE": ("{host}/hit", "bash --norc -i <{host}/lines"),
+    "HOME": ("{evil}", "bash -i </dev/null"),
+    "ZDOTDIR": ("{evil}", "zsh -c :"),
+    "PATH": ("{evil}:/usr/bin:/bin", "git"),
+    "IFS": ("p", "word=xpx; set -- $word; test $# = 1 || {hit}"),
+    "LD_DEBUG": ("libs", "LD_DEBUG_OUTPUT={host}/hit /bin/true"),
+    "PYTHONPATH": ("{evil}", "{python} -c ''"),
+    "PERL5OPT": ("-Mevil", "PERL5LIB={evil} perl -e 1"),
+    "GIT_SSH_COMMAND": ("{hit};", "git ls-remote ssh://localhost/x"),
+    "TAR_OPTIONS": ("--checkpoint=1 --checkpoint-action=exec={evil}/script", "tar -cf {host}/tar -C /etc passwd"),
+    "EDITOR": ("{hit} #", "EDITOR=${{EDITOR-true}} git config --file {host}/config --edit"),
+    "PAGER": ("{hit} #", "script -qec 'git -p version' /dev/null"),
+}
+_EVIL = """
+path=$PATH PATH=/bin
+mkdir /evil && cd /evil
+printf '#!/bin/sh\\n%s\\n' "$1" >script
+chmod 755 script
+cp script git
+cp script .bashrc
+cp script .zshenv
+echo "import os; os.system('$1')" >sitecustomize.py
+echo "system('$1'); 1;" >evil.pm
+echo $$ >/tmp/number
+PATH=$path exec /bin/sleep 100000
+"""
+
+
+def test_no_variable_of_a_container_is_executed(docker: Peer, dockshell: Run, world: World, tmp_path: Path) -> None:
+    """Root inside gives a process an environment by which a shell of root's on the host, or what that starts next,
+    executes what a container chose; or writes a file. `env --format sh` leaves it out, and names it."""
+    world.need_root()
+    for program in ("zsh", "perl", "git", "script"):
+        world.need_program(program)
+    name = docker.run("busybox")
+    place = {
+        "hit": f"touch {tmp_path}/hit", "host": tmp_path, "evil": f"/proc/{docker.pid(name)}/root/evil",
+        "python": sys.executable,
+    }  # fmt: skip
+    (tmp_path / "lines").write_text("true\necho '\n'\n")
+    values = {variable: value.format_map(place) for variable, (value, _) in VALUES.items()}
+    given = [word for pair in values.items() for word in ("--env", "=".join(pair))]
+    docker.sh("exec", "--detach", *given, name, "/bin/sh", "-c", _EVIL, "sh", place["hit"])
+    number = until(lambda: docker.sh("exec", name, "cat", "/tmp/number", check=False).stdout.decode().strip())
+    done = dockshell("env", name, "--from", number, "--format", "sh", "--show", engine=docker)
+    assert done.returncode == 0, done
+    told = done.stderr.decode().replace(",", "").split()
+    assert values.keys() - set(told) == set()
+    for variable, (_, typed) in VALUES.items():
+        guardless, _ = formats.as_sh({variable: values[variable]})
+        hits = [_hits(script, typed.format_map(place), tmp_path) for script in (guardless, done.stdout)]
+        assert hits == [True, False], variable
+
+
+def _hits(script: bytes, typed: str, place: Path) -> bool:
+    """A shell reads the script and then does what is typed: is a file made?"""
+    (place / "script").write_bytes(script)
+    words = ["bash", "--norc", "-c", f". {place}/script; {typed}"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(place), "TERM": "xterm"}
+    subprocess.run(words, env=env, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    hits = list(place.glob("hit*"))
+    for each in hits:
+        each.unlink()
+    return bool(hits)
