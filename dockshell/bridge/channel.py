@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import asyncssh
+from asyncssh.kex import get_kex_algs
 from asyncssh.packet import SSHPacket
 
-__all__ = ["WINDOW", "Agent", "Channel", "open_agent"]
+__all__ = ["WINDOW", "Agent", "Channel", "key_exchanges", "open_agent", "truncatable"]
 
 WINDOW = 2 << 20  # bytes that a client may send ahead, for each channel; what OpenSSH has too
 _LARGEST_PACKET = 32 << 10
@@ -74,3 +75,21 @@ async def open_agent(connection: asyncssh.SSHServerConnection, factory: Callable
     """A new connection to the client's agent."""
     opened: Awaitable[Any] = connection.create_agent_channel().open(factory)
     return await opened
+
+
+def key_exchanges(*wanted: str) -> list[str]:
+    """Those of them that there are here."""
+    there = get_kex_algs()
+    return [name for name in wanted if name.encode() in there]
+
+
+def truncatable(connection: asyncssh.SSHServerConnection) -> bool:
+    """Could somebody in between take away the first messages after the key exchange without being noticed
+    (CVE-2023-48795)? By ChaCha20-Poly1305 and by encrypt-then-MAC, where the client doesn't know strict key exchange,
+    which asyncssh itself always offers."""
+    told = connection.get_extra_info
+    for way in ("send", "recv"):
+        cipher, mac = str(told(f"{way}_cipher")), str(told(f"{way}_mac"))
+        if cipher.startswith("chacha20-") or ("-gcm@" not in cipher and "-etm@" in mac):
+            return not connection._strict_kex
+    return False

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "get_ready"]
 
+_NET_BIND_SERVICE = 10  # capability.h
+
 
 class _Gone(DockshellError):
     """Whoever asked is gone."""
@@ -153,9 +155,9 @@ def _listen(errand: Errand, control: socket, given: list[int], setting: Setting)
     container = _container(errand, setting)
     if reason := unreachable(container):
         raise NoRoute(container.name, [("listening inside", reason)])
-    root = _is_root(container, errand)
+    low = _takes_low_ports(container, errand)
     sockets.join(container)
-    made = sockets.listening(errand.host, errand.port, privileged=root)
+    made = sockets.listening(errand.host, errand.port, privileged=low)
     passing.send(control, encode({"socket": True, "port": made.getsockname()[1]}), [made.fileno()])
 
 
@@ -232,8 +234,16 @@ def _identity(container: Container, errand: Errand) -> Identity:
     return identity_of(container, Command(user=errand.user), container.engine.files(container))
 
 
-def _is_root(container: Container, errand: Errand) -> bool:
-    return _identity(container, errand).uid == 0
+def _takes_low_ports(container: Container, errand: Errand) -> bool:
+    """Could a command of that user bind(2) a port that the kernel keeps for CAP_NET_BIND_SERVICE: capabilities(7)?"""
+    from dockshell.linux.credentials import Capabilities
+    from dockshell.linux.namespaces import governs_network
+    from dockshell.linux.process import Process
+
+    uid = _identity(container, errand).uid
+    process = Process(container.pid)
+    capabilities = Capabilities.of(process.status()).executed(uid)
+    return bool(capabilities >> _NET_BIND_SERVICE & 1) and governs_network(container.pid) and process.alive()
 
 
 def _names(files: RootFiles) -> tuple[dict[int, bytes], dict[int, bytes]]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import asyncssh
 
 import dockshell
-from dockshell.bridge.channel import WINDOW, Channel, open_agent
+from dockshell.bridge.channel import WINDOW, Channel, key_exchanges, open_agent, truncatable
 from dockshell.bridge.conversation import SPARE, Allowed, Conversation, Host
 from dockshell.bridge.errand import Errand
 from dockshell.bridge.forwarding import Exhausted, Flow, Listener, ask, connect
@@ -32,12 +32,22 @@ _MOST_SESSIONS = 100
 _MOST_FORWARDED = 1000  # connections at once
 _MOST_LISTENERS = 50
 _MOST_TRIES = 20  # of keys
-# Cheapest first of what is sound; the client's order counts before ours.
+# What is sound and cheap for us: finite fields are neither, since they let a client that does little make a server do
+# much (CVE-2002-20001). Of each kind the cheapest comes first; the client's order counts before ours.
+_KEY_EXCHANGES = (
+    "curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+)  # fmt: skip
+_POST_QUANTUM = "mlkem768x25519-sha256"  # where the cryptography library knows it
 _CIPHERS = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr", "aes192-ctr",
     "aes256-ctr",
 )  # fmt: skip
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+_SIGNATURES = (
+    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
+)  # fmt: skip
 
 
 class Gate(Protocol):
@@ -132,9 +142,11 @@ async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key:
             server_factory=lambda: door,
             server_host_keys=[host_key],
             server_version=f"dockshell_{dockshell.__version__}",
+            kex_algs=[*key_exchanges(_POST_QUANTUM), *_KEY_EXCHANGES],
             encryption_algs=_CIPHERS,
             mac_algs=_MACS,
             compression_algs=None,
+            signature_algs=_SIGNATURES,
             encoding=None,
             line_editor=False,
             x11_forwarding=False,
@@ -184,6 +196,8 @@ class _Door(asyncssh.SSHServer, Host):
             )  # as at the end of login_timeout
 
     def begin_auth(self, username: str) -> bool:
+        if truncatable(self._connection):
+            raise asyncssh.KeyExchangeFailed("this cipher takes a client with strict key exchange, or aes128-gcm")
         self._name = username
         allowed = self._gate.open_to(username)
         if allowed is None:

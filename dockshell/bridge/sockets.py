@@ -83,11 +83,13 @@ def connected(host: str, port: int, names: Names) -> socket.socket:
 
 def listening(host: str, port: int, *, privileged: bool) -> socket.socket:
     """A socket that listens there, on the loopback where no host is given (GatewayPorts no, sshd_config(5)).
-    privileged: whether whoever asked may have a port that the kernel keeps for root. Raises DockshellError."""
+    privileged: whether whoever asked may have a port that the kernel doesn't give to anybody. Raises DockshellError."""
     with open(f"/proc/sys/{_FIRST_FREE}", encoding="ascii") as file:
         first = int(file.read())
     if 0 < port < first and not privileged:
-        raise DockshellError(f"port {port} is for root: take one from {first} on, or log in as root")
+        raise DockshellError(
+            f"port {port} takes the capability NET_BIND_SERVICE, which this user lacks: take one from {first} on"
+        )
     address = "127.0.0.1" if host.lower() in LOOPBACK else "0.0.0.0" if host == "*" else host
     if not is_address(address):
         raise DockshellError(f"{printable(host)} is no address to listen on: give a number, or none for the loopback")

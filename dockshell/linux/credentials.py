@@ -42,6 +42,11 @@ class Capabilities:
         bounding = int(status["CapBnd"], 16)
         return cls(bounding, int(status["CapInh"], 16) & bounding, int(status["CapAmb"], 16) & bounding)
 
+    def executed(self, uid: int) -> int:
+        """What a program without capabilities of its own has, executed by that user: for root all that the bounding set
+        has, for anybody else what is ambient (capabilities(7), "Transformation of capabilities during execve")."""
+        return self.bounding if uid == 0 else self.ambient & self.inheritable
+
 
 def last_capability() -> int:
     """The highest capability that this kernel knows."""
@@ -71,9 +76,8 @@ def become(uid: int, gid: int, groups: tuple[int, ...] | None, capabilities: Cap
 
 
 def settle(uid: int, capabilities: Capabilities) -> None:
-    """Leaves the calling process what it would have after execve(2), without one: root all that its bounding set has,
-    anybody else what is ambient (capabilities(7), "Transformation of capabilities during execve")."""
-    kept = capabilities.bounding if uid == 0 else capabilities.ambient & capabilities.inheritable
+    """Leaves the calling process what it would have after execve(2), without one."""
+    kept = capabilities.executed(uid)
     _capset(kept, kept, capabilities.inheritable)
 
 

@@ -6,7 +6,7 @@ import os
 
 from dockshell.linux.libc import setns
 
-__all__ = ["KINDS", "Namespaces", "user_namespace_owner", "user_of"]
+__all__ = ["KINDS", "Namespaces", "governs_network", "user_namespace_owner", "user_of"]
 
 # In the order of joining: the user namespace first, for the rights that it gives in the others; the mount namespace
 # last, for /proc is another after it. The pid namespace is joined elsewhere (keeper.py): only the children of who joins
@@ -21,7 +21,7 @@ KINDS = {
     "mnt": 0x00020000,
 }
 _PID = 0x20000000
-_NS_GET_OWNER_UID = 0xB704  # ioctl_ns(2)
+_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # ioctl_ns(2)
 
 
 class Namespaces:
@@ -79,6 +79,25 @@ def user_namespace_owner(descriptor: int) -> int:
     answer = fcntl.ioctl(descriptor, _NS_GET_OWNER_UID, bytes(4))
     owner: int = unpack("I", answer)[0]
     return owner
+
+
+def governs_network(pid: int) -> bool:
+    """Do the process's capabilities hold for its network namespace? Not where that belongs to another user namespace,
+    as a host's does for a container of somebody without root: network_namespaces(7). Raises OSError."""
+    import fcntl
+
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        owner = fcntl.ioctl(network, _NS_GET_USERNS)
+    except PermissionError:
+        return False  # one above our own
+    finally:
+        os.close(network)
+    try:
+        above, theirs = os.fstat(owner), os.stat(f"/proc/{pid}/ns/user")
+        return (above.st_dev, above.st_ino) == (theirs.st_dev, theirs.st_ino)
+    finally:
+        os.close(owner)
 
 
 def user_of(uid_map: str) -> int:

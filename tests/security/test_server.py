@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from dockshell.linux.namespaces import governs_network
 from tests.contract.watching import until
+from tests.world import World
 from tests.world.serving import Serve, Server
 
 _NO_ENGINE: Any = SimpleNamespace(url="unix:///nowhere/docker.sock")  # for what ends before a container is asked for
@@ -69,7 +72,7 @@ def _idle_connections(server: Server, address: str, count: int) -> Iterator[list
             each.close()
 
 
-def _logins(server: Server, directory: Path, count: int, address: str) -> int:
+def _logins(server: Server, directory: Path, count: int, address: str, **options: Any) -> int:
     """How many of so many logins with a valid key succeed, two at a time, each tried once."""
     import asyncssh
 
@@ -86,6 +89,7 @@ def _logins(server: Server, directory: Path, count: int, address: str) -> int:
                 config=None,
                 local_addr=(address, 0),
                 login_timeout=120,
+                **options,
             ):
                 return True
         except (asyncssh.Error, OSError):
@@ -137,3 +141,143 @@ def test_a_log_is_not_filled_by_refusals(serve: Serve, keys: Callable[..., Path]
         knock(400)
         assert len(server.journal("refusal")) < 200
         until(lambda: knock(1) or counted() > 300)
+
+
+class _Raw:
+    """A client that sends what it likes before anything is encrypted: RFC 4253, 6 and 7."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 60)
+        self._file = self._socket.makefile("rb")
+        self._socket.sendall(b"SSH-2.0-raw\r\n")
+        assert self._file.readline().startswith(b"SSH-2.0-")
+
+    def send(self, payload: bytes) -> None:
+        padding = 8 - (len(payload) + 5) % 8
+        padding += 8 if padding < 4 else 0
+        length = (len(payload) + padding + 1).to_bytes(4, "big")
+        self._socket.sendall(length + bytes([padding]) + payload + bytes(padding))
+
+    def receive(self) -> bytes:
+        """The next message; empty where the connection has ended."""
+        with contextlib.suppress(ConnectionError):
+            head = self._file.read(5)
+            if len(head) == 5:
+                rest = self._file.read(int.from_bytes(head[:4], "big") - 1)
+                return rest[: len(rest) - head[4]]
+        return b""
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+def _string(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
+
+
+def _lists(kexinit: bytes) -> list[list[str]]:
+    """The ten lists of names of an SSH_MSG_KEXINIT (20), after its cookie of 16 bytes."""
+    at, found = 17, []
+    for _ in range(10):
+        length = int.from_bytes(kexinit[at : at + 4], "big")
+        found.append(kexinit[at + 4 : at + 4 + length].decode().split(","))
+        at += 4 + length
+    return found
+
+
+_KEXINIT, _ECDH_INIT, _ECDH_REPLY, _DISCONNECT, _IGNORE = 20, 30, 31, 1, b"\x02" + _string(b"x")
+_ATTACKS = {
+    "ignored": _IGNORE,
+    "extension": b"\x07" + (1).to_bytes(4, "big") + _string(b"server-sig-algs") + _string(b"ssh-rsa"),
+    "service": b"\x05" + _string(b"ssh-userauth"),
+    "login": b"\x32" + _string(b"root") + _string(b"ssh-connection") + _string(b"none"),
+}
+
+
+def _negotiated(server: Server, strict: bool, injected: bytes) -> int:
+    """What comes back where that message is put between the first two of a key exchange: the type of the message, 0 for
+    the end of the connection."""
+    client = _Raw(server.port)
+    try:
+        assert client.receive()[0] == _KEXINIT
+        methods = b"curve25519-sha256" + (b",kex-strict-c-v00@openssh.com" if strict else b"")
+        names = [methods, b"ssh-ed25519", *[b"aes128-gcm@openssh.com"] * 2, *[b"hmac-sha2-256"] * 2, *[b"none"] * 2]
+        lists = b"".join(map(_string, [*names, b"", b""]))
+        client.send(bytes([_KEXINIT]) + bytes(16) + lists + bytes(5))
+        client.send(injected)
+        with contextlib.suppress(OSError):
+            client.send(bytes([_ECDH_INIT]) + _string(b"\x09" + bytes(31)))
+        return (client.receive() or b"\0")[0]
+    finally:
+        client.close()
+
+
+def test_nothing_is_put_into_a_key_exchange(serve: Serve, keys: Callable[..., Path]) -> None:
+    """Who sits in between injects a message before anything is encrypted (CVE-2023-48795), one of which asyncssh once
+    took for the extensions (CVE-2023-46445) or the login (CVE-2023-46446) of the client: that ends the connection.
+    (Control: a client that doesn't know strict key exchange may send one that is to be ignored.)"""
+    with serve(_NO_ENGINE, keys("{key}")) as server:
+        for message in _ATTACKS.values():
+            assert _negotiated(server, True, message) in (0, _DISCONNECT)
+        for name in ("service", "login"):
+            assert _negotiated(server, False, _ATTACKS[name]) in (0, _DISCONNECT), name
+        assert _negotiated(server, False, _IGNORE) == _ECDH_REPLY
+
+
+def test_algorithms(serve: Serve, keys: Callable[..., Path]) -> None:
+    """What is offered: no finite fields, by which a client that does little makes us do much (CVE-2002-20001), no SHA-1
+    and no CBC."""
+    with serve(_NO_ENGINE, keys("{key}")) as server:
+        client = _Raw(server.port)
+        methods, host_keys, ciphers, _, macs, *_ = _lists(client.receive())
+        client.close()
+    assert "kex-strict-s-v00@openssh.com" in methods and "curve25519-sha256" in methods
+    known = ("curve25519-", "ecdh-sha2-nistp", "mlkem768x25519-", "kex-strict-s-", "ext-info-s")
+    assert all(name.startswith(known) for name in methods)
+    assert host_keys == ["ssh-ed25519"]
+    assert all("-gcm@" in name or "-ctr" in name or name.startswith("chacha20-") for name in ciphers)
+    assert all(name.startswith("hmac-sha2-") for name in macs)
+
+
+@pytest.mark.parametrize(
+    ("strict", "cipher", "let_in"),
+    [
+        (False, "chacha20-poly1305@openssh.com", False),
+        (False, "aes128-ctr", False),
+        (False, "aes128-gcm@openssh.com", True),
+        (True, "chacha20-poly1305@openssh.com", True),
+    ],
+)
+def test_what_can_be_truncated_is_refused(
+    serve: Serve,
+    keys: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strict: bool,
+    cipher: str,
+    let_in: bool,
+) -> None:
+    """A client without strict key exchange gets in by AES-GCM, with which CVE-2023-48795 doesn't work, and by nothing
+    else. (Control: with strict key exchange, by ChaCha20 too.)"""
+    import asyncssh
+
+    if not strict:
+        monkeypatch.setattr(
+            asyncssh.connection.SSHClientConnection, "_get_extra_kex_algs", lambda self: [b"ext-info-c"]
+        )
+    with serve(_NO_ENGINE, keys("{key}")) as server:
+        assert _logins(server, tmp_path, 2, "127.0.0.1", encryption_algs=[cipher]) == (2 if let_in else 0)
+
+
+def test_capabilities_of_another_user_namespace_give_no_port(world: World) -> None:
+    """Whoever is root in a user namespace has NET_BIND_SERVICE, but not in a network that isn't that namespace's own.
+    (Control: in one that is.)"""
+    world.need_root()
+    unshare = world.need_program("unshare")
+    for words, governs in ((["--user", "--map-root-user"], False), (["--user", "--map-root-user", "--net"], True)):
+        process = subprocess.Popen([unshare, *words, "sh", "-c", "echo in; exec sleep 60"], stdout=subprocess.PIPE)
+        with process:
+            assert process.stdout and process.stdout.readline() == b"in\n"
+            assert governs_network(process.pid) is governs
+            process.kill()
