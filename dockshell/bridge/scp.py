@@ -382,11 +382,9 @@ class _Giver:
             facts = self._tree.stat(whole)
             name = self._name(path, whole)
             if S_ISDIR(facts.st_mode) and self._call.recursive:
-                listing = _Listing(path, self._tree.list(whole))
-                if self._announced(b"D", facts, name):
-                    inside.append(listing)
-                else:
-                    listing.close()
+                inside.append(_Listing(path, self._tree.list(whole)))
+                if not self._announced(b"D", facts, name):
+                    inside.pop().close()
                 return
             if not S_ISREG(facts.st_mode):
                 raise failure(EISDIR, "not a regular file")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from errno import EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, EOPNOTSUPP, EPERM, EXDEV
-from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from dockshell.linux import safe_paths
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -26,7 +27,8 @@ LINKS, NOT_FOLLOWED, SPACE = "links", "not followed", "space"
 _MOST_LINKS = 40  # on the way to one file, as the kernel has it: path_resolution(7)
 
 # What is no file may act on being opened, or keep whoever opens it waiting: open(2), fifo(7).
-_CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 @noun(frozen=True)
@@ -146,7 +148,8 @@ def real(path: bytes, readlink: Callable[[bytes], bytes]) -> bytes:
 
 
 class LocalTree:
-    """The `Tree` that the calling process sees, by plain system calls: it may do what the kernel lets this process do.
+    """The `Tree` that the calling process sees, by plain system calls: it may do what the kernel lets this process do,
+    but for what is this process's own, and the kernel's (linux/safe_paths.py).
 
     It is made outside a container and used inside, by a process that can import nothing more (linux/entrance.py). So
     all that it needs is imported above, and what others look up in the container it is given: home is the user's, users
@@ -159,7 +162,11 @@ class LocalTree:
         self._users, self._groups = users, groups
 
     def home(self) -> bytes:
-        return self._home if self._home.startswith(b"/") and os.path.isdir(self._home) else b"/"
+        try:
+            there = self._home.startswith(b"/") and S_ISDIR(self.stat(self._home).st_mode)
+        except OSError:
+            there = False
+        return self._home if there else b"/"
 
     def user(self, number: int) -> bytes:
         return self._users.get(number, b"")
@@ -168,62 +175,129 @@ class LocalTree:
         return self._groups.get(number, b"")
 
     def stat(self, path: bytes, *, follow: bool = True) -> os.stat_result:
-        return os.stat(path, follow_symlinks=follow)
+        with _Opened(path, os.O_PATH, follow=follow) as descriptor:
+            return os.fstat(descriptor)
 
     def open(self, path: bytes, flags: int, mode: int = 0o666) -> File:
+        writes = flags & os.O_ACCMODE != os.O_RDONLY
         try:
-            _need_regular(os.stat(path).st_mode)
+            with _Opened(path, os.O_PATH) as place:
+                _need_file(place, writes)
         except FileNotFoundError:
             if not flags & os.O_CREAT:
                 raise
-        descriptor = os.open(path, flags | _CAREFULLY, mode)
+        descriptor = safe_paths.opened(path, (flags | _CAREFULLY) & ~os.O_TRUNC, mode)
         try:
-            _need_regular(os.fstat(descriptor).st_mode)  # it may have been changed for another since
+            _need_file(descriptor, writes)  # it may have been changed for another since
+            if flags & os.O_TRUNC:
+                os.ftruncate(descriptor, 0)
         except OSError:
             os.close(descriptor)
             raise
         return _LocalFile(descriptor)
 
     def list(self, path: bytes) -> Directory:
-        return _LocalDirectory(path)
+        return _LocalDirectory(safe_paths.opened(path, _DIRECTORY))
 
     def readlink(self, path: bytes) -> bytes:
-        return os.readlink(path)
+        with _Opened(path, os.O_PATH, follow=False) as descriptor:
+            if not S_ISLNK(os.fstat(descriptor).st_mode):
+                raise failure(EINVAL)
+            return os.readlink(b"", dir_fd=descriptor)
 
     def real(self, path: bytes) -> bytes:
-        return real(path, os.readlink)
+        return real(path, self.readlink)
 
     def rename(self, old: bytes, new: bytes, *, replace: bool) -> None:
-        if not replace:
-            if S_ISREG(os.lstat(old).st_mode) and _moved(old, new):
-                return
-            if os.path.lexists(new):
-                raise failure(EEXIST)
-        os.rename(old, new)
+        with _Parent(old) as (source, name), _Parent(new) as (sink, called):
+            if not replace:
+                facts = os.stat(name, dir_fd=source, follow_symlinks=False)
+                if S_ISREG(facts.st_mode) and _moved(source, name, sink, called):
+                    return
+                if _exists(sink, called):
+                    raise failure(EEXIST)
+            os.rename(name, called, src_dir_fd=source, dst_dir_fd=sink)
 
     def remove(self, path: bytes) -> None:
-        os.unlink(path)
+        with _Parent(path) as (directory, name):
+            os.unlink(name, dir_fd=directory)
 
     def mkdir(self, path: bytes, mode: int = 0o777) -> None:
-        os.mkdir(path, mode)
+        with _Parent(path) as (directory, name):
+            os.mkdir(name, mode, dir_fd=directory)
 
     def rmdir(self, path: bytes) -> None:
-        os.rmdir(path)
+        with _Parent(path) as (directory, name):
+            os.rmdir(name, dir_fd=directory)
 
     def symlink(self, target: bytes, path: bytes) -> None:
-        os.symlink(target, path)
+        with _Parent(path) as (directory, name):
+            os.symlink(target, name, dir_fd=directory)
 
     def link(self, old: bytes, new: bytes) -> None:
-        os.link(old, new, follow_symlinks=False)
+        with _Parent(old) as (source, name), _Parent(new) as (sink, called):
+            os.link(name, called, src_dir_fd=source, dst_dir_fd=sink, follow_symlinks=False)
 
     def change(self, path: bytes, changes: Changes, *, follow: bool = True) -> None:
-        if follow:
-            _change(path, changes)
-        else:
-            _change_link(path, changes)
+        with _Opened(path, os.O_PATH, follow=follow) as descriptor:
+            safe_paths.need_changeable(descriptor)
+            steps: list[Callable[[], None]] = []
+            if (size := changes.size) is not None:
+                if not follow:
+                    raise failure(EINVAL)
+                steps.append(lambda: self._cut(path, size))
+            if (mode := changes.mode) is not None:
+                steps.append(lambda: safe_paths.change_mode(descriptor, mode))
+            if (times := changes.times) is not None:
+                steps.append(lambda: safe_paths.change_times(descriptor, times))
+            if (owner := changes.owner) is not None:
+                steps.append(lambda: safe_paths.change_owner(descriptor, *owner))
+            _all(steps)
 
     def space(self, path: bytes) -> os.statvfs_result:
-        return os.statvfs(path)
+        with _Opened(path, os.O_PATH) as descriptor:
+            return os.fstatvfs(descriptor)
+
+    def _cut(self, path: bytes, size: int) -> None:
+        file = self.open(path, os.O_WRONLY)
+        try:
+            file.change(Changes(size=size))
+        finally:
+            file.close()
+
+
+class _Opened:
+    """What safe_paths.opened() opens, for as long as a `with` lasts. It looks things up only then."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, path: bytes, flags: int, *, follow: bool = True) -> None:
+        self._descriptor = safe_paths.opened(path, flags, follow=follow)
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+class _Parent(_Opened):
+    """The directory that has what the path names, in which something is about to change, and its name in there; a link
+    of that name is not followed. Raises EPERM where all changes are the kernel's."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, path: bytes) -> None:
+        directory, self._name = os.path.split(path.rstrip(b"/") or b"/.")
+        super().__init__(directory or b"/", os.O_PATH | os.O_DIRECTORY)
+        try:
+            safe_paths.need_changeable(self._descriptor)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> tuple[int, bytes]:  # type: ignore[override]
+        return self._descriptor, self._name
 
 
 class _LocalFile:
@@ -250,7 +324,18 @@ class _LocalFile:
         return facts.st_dev, facts.st_ino
 
     def change(self, changes: Changes) -> None:
-        _change(self._descriptor, changes)
+        it = self._descriptor
+        safe_paths.need_changeable(it)
+        steps: list[Callable[[], None]] = []
+        if (size := changes.size) is not None:
+            steps.append(lambda: os.ftruncate(it, size))
+        if (mode := changes.mode) is not None:
+            steps.append(lambda: os.fchmod(it, mode))
+        if (times := changes.times) is not None:
+            steps.append(lambda: os.utime(it, times))
+        if (owner := changes.owner) is not None:
+            steps.append(lambda: os.fchown(it, *owner))
+        _all(steps)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
@@ -269,16 +354,21 @@ class _LocalFile:
 
 
 class _LocalDirectory:
-    """A `Directory` that the kernel lists as it is read, however large it is."""
+    """A `Directory` that the kernel lists as it is read, however large it is. descriptor: of the directory."""
 
-    def __init__(self, path: bytes) -> None:
-        self._entries = os.scandir(path)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        try:
+            self._entries = os.scandir(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def read(self, most: int) -> list[tuple[bytes, os.stat_result]]:
         found: list[tuple[bytes, os.stat_result]] = []
         for entry in self._entries:
             try:
-                found.append((entry.name, entry.stat(follow_symlinks=False)))
+                found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
             except FileNotFoundError:
                 continue  # removed since
             if len(found) == most:
@@ -287,68 +377,43 @@ class _LocalDirectory:
 
     def close(self) -> None:
         self._entries.close()
+        os.close(self._descriptor)
 
 
-def _need_regular(mode: int) -> None:
+def _need_file(descriptor: int, writes: bool) -> None:
+    """Raises OSError for what is no regular file, and where it is to be written to and is the kernel's."""
+    mode = os.fstat(descriptor).st_mode
     if S_ISDIR(mode):
         raise failure(EISDIR)
     if not S_ISREG(mode):
         raise failure(EOPNOTSUPP, "it is no regular file")
+    if writes:
+        safe_paths.need_changeable(descriptor)
 
 
-def _moved(old: bytes, new: bytes) -> bool:
+def _exists(directory: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _moved(source: int, name: bytes, sink: int, called: bytes) -> bool:
     """Gives a file another name that must be free, at once and safely; False where the file system can't."""
     try:
-        os.link(old, new, follow_symlinks=False)
+        os.link(name, called, src_dir_fd=source, dst_dir_fd=sink, follow_symlinks=False)
     except OSError as error:
         # EPERM: it has no second names, or not for who doesn't own the file (fs.protected_hardlinks, proc(5)).
         if error.errno in (EPERM, EOPNOTSUPP, EXDEV):
             return False
         raise
-    os.unlink(old)
+    os.unlink(name, dir_fd=source)
     return True
 
 
-def _change(it: bytes | int, changes: Changes) -> None:
-    """Changes a file by its path or descriptor. What can be changed is, whatever else can't; the first error counts."""
-    steps: list[Callable[[], None]] = []
-    if (size := changes.size) is not None:
-        steps.append(lambda: os.truncate(it, size))
-    if (mode := changes.mode) is not None:
-        steps.append(lambda: os.chmod(it, mode))
-    if (times := changes.times) is not None:
-        steps.append(lambda: os.utime(it, times))
-    if (owner := changes.owner) is not None:
-        steps.append(lambda: os.chown(it, *owner))
-    _all(steps)
-
-
-def _change_link(path: bytes, changes: Changes) -> None:
-    """The same of a link itself."""
-    if changes.size is not None:
-        raise failure(EINVAL)
-    steps: list[Callable[[], None]] = []
-    if (mode := changes.mode) is not None:
-        steps.append(lambda: _change_mode_unfollowed(path, mode))
-    if (times := changes.times) is not None:
-        steps.append(lambda: os.utime(path, times, follow_symlinks=False))
-    if (owner := changes.owner) is not None:
-        steps.append(lambda: os.chown(path, *owner, follow_symlinks=False))
-    _all(steps)
-
-
-def _change_mode_unfollowed(path: bytes, mode: int) -> None:
-    """fchmodat(2) has no flag for it before Linux 6.6; a descriptor that only holds the place does."""
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if S_ISLNK(os.fstat(descriptor).st_mode):
-            raise failure(EOPNOTSUPP, "a link has no permissions of its own")
-        os.chmod(b"/proc/self/fd/%d" % descriptor, S_IMODE(mode))
-    finally:
-        os.close(descriptor)
-
-
 def _all(steps: list[Callable[[], None]]) -> None:
+    """What can be changed is, whatever else can't; the first error counts."""
     first: OSError | None = None
     for step in steps:
         try:

@@ -1,0 +1,195 @@
+"""Who is root in a container, and has prepared it, against what serves its files to an SSH client: links of /proc,
+which lead to the serving process's own program, memory and environment; what the kernel shows; devices.
+
+The serving process is run by a copy of Python, which is what the attacks would change. The same client against a server
+without the guard shows that each attack is one (`unguarded`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from struct import pack, unpack_from
+
+import pytest
+
+from tests.bridge.conftest import Way, _configure
+from tests.conftest import COMMAND
+from tests.world import Peer
+from tests.world.person import Person
+
+_ROOT = Path(__file__).parents[2]
+_SECRET = "a-secret-of-the-caller"
+
+# What it is served by where nothing guards: paths as the kernel resolves them, and any kind of file.
+_UNGUARDED = """
+import os
+from dockshell.bridge import tree
+from dockshell.linux import safe_paths
+
+def opened(path, flags, mode=0, *, follow=True):
+    return os.open(path, flags | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW), mode)
+
+safe_paths.opened = opened
+safe_paths.need_changeable = lambda descriptor: None
+tree._need_file = lambda descriptor, writes: None
+"""
+_SERVED = "import sys\nfrom dockshell.cli import main\nsys.exit(main())\n"
+
+# What root inside prepares.
+_PREPARED = """
+mkdir /a /a/here
+for name in environ exe mem root cwd maps cmdline auxv oom_score_adj; do ln -s /proc/self/$name /a/$name; done
+ln -s ../../proc/self/fd/0 /a/fd
+ln -s /proc/thread-self /a/thread
+ln -s /proc/1/oom_score_adj /a/first
+mknod /a/zero c 1 5
+echo honest >/a/file
+ln -s file /a/link
+"""
+_OWN = (
+    *(b"/a/" + name for name in (b"environ", b"mem", b"maps", b"cmdline", b"auxv")),
+    b"/proc/self/environ",
+    b"/proc/thread-self/environ",
+    b"/proc/self/task/../environ",
+    b"/a/thread/maps",
+    b"/elsewhere/self/environ",
+)
+
+_DENIED = 3  # SSH_FX_PERMISSION_DENIED
+_READ, _WRITE = 1, 2  # SSH_FXF_…
+
+
+class Sftp:
+    """A client that says what it likes. Each method returns what came, or the number of the status."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.ask(1, b"", b"")
+
+    def ask(self, kind: int, content: bytes, request: bytes = pack(">I", 7)) -> bytes | int:
+        assert self._process.stdin and self._process.stdout
+        if kind == 1:
+            content = pack(">I", 3)
+        packet = bytes([kind]) + request + content
+        self._process.stdin.write(pack(">I", len(packet)) + packet)
+        self._process.stdin.flush()
+        (length,) = unpack_from(">I", self._process.stdout.read(4))
+        answer = self._process.stdout.read(length)
+        return int(unpack_from(">I", answer, 5)[0]) if answer[0] == 101 else answer[5:]
+
+    def open(self, path: bytes, flags: int) -> bytes | int:
+        return self.ask(3, _string(path) + pack(">II", flags, 0))
+
+    def get(self, path: bytes, at: int = 0) -> bytes | int:
+        handle = self.open(path, _READ)
+        if isinstance(handle, int):
+            return handle
+        found = self.ask(5, handle + pack(">QI", at, 1 << 16))
+        self.ask(4, handle)
+        return found if isinstance(found, int) else found[4:]
+
+    def put(self, path: bytes, content: bytes, at: int = 0) -> int:
+        handle = self.open(path, _WRITE)
+        if isinstance(handle, int):
+            return handle
+        done = self.ask(6, handle + pack(">Q", at) + _string(content))
+        self.ask(4, handle)
+        assert isinstance(done, int)
+        return done
+
+    def change(self, path: bytes, flags: int, *numbers: int) -> bytes | int:
+        """SETSTAT of what the flags say: 2 for the owner, 4 for the mode, 8 for the times."""
+        return self.ask(9, _string(path) + pack(f">I{len(numbers)}I", flags, *numbers))
+
+    def list(self, path: bytes) -> bytes | int:
+        return self.ask(11, _string(path))
+
+    def readlink(self, path: bytes) -> bytes | int:
+        return self.ask(19, _string(path))
+
+
+def _string(content: bytes) -> bytes:
+    return pack(">I", len(content)) + content
+
+
+@pytest.fixture(scope="module")
+def served(world: object, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Peer, bool], tuple[Way, Path]]:
+    """served(peer, guarded): the way in by a server that a copy of Python runs, and that copy."""
+
+    def make(peer: Peer, guarded: bool) -> tuple[Way, Path]:
+        place = tmp_path_factory.mktemp("served")
+        copy = place / "python"
+        shutil.copy(os.path.realpath(sys.executable), copy)
+        copy.chmod(0o755)
+        (place / "served.py").write_text(("" if guarded else _UNGUARDED) + _SERVED)
+        environment = {
+            "HOME": str(place),
+            "PATH": os.environ["PATH"],
+            "PYTHONHOME": sys.base_prefix,
+            "PYTHONPATH": f"{_ROOT}:{sysconfig.get_paths()['purelib']}",
+            "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib",
+            "PASSWORD": _SECRET,
+        }
+        caller = Person([str(copy), "-P", str(place / "served.py")], environment, str(place))
+        # ssh-config is asked for by the real command, which names the copy nowhere.
+        config = _configure(place, Person(COMMAND, environment, str(place)), peer.url)
+        config.write_text(config.read_text().replace(" ".join(COMMAND), " ".join(caller.command)))
+        return Way(peer, "root", caller, config), copy
+
+    return make
+
+
+@contextmanager
+def _client(way: Way, name: str) -> Iterator[Sftp]:
+    process = way.started("-s", f"{name}.dockshell", "sftp")
+    try:
+        yield Sftp(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _facts(path: Path) -> tuple[int, int, int, int, int]:
+    facts = path.stat()
+    return facts.st_mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns, facts.st_size
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
+def test_a_prepared_container(docker: Peer, served: Callable[[Peer, bool], tuple[Way, Path]], guarded: bool) -> None:
+    """A client with a key for one container, where root has prepared links: the program, memory, environment and
+    descriptors of the process that serves files are out of reach, by /proc/self and by any way to it."""
+    way, copy = served(docker, guarded)
+    name = docker.run("busybox", options=["-v", "/proc:/elsewhere"])
+    docker.sh("exec", name, "sh", "-c", _PREPARED)
+    before = _facts(copy)
+    with _client(way, name) as sftp:
+        got = [sftp.get(path) for path in _OWN]
+        reached = [path for path, found in zip(_OWN, got, strict=True) if isinstance(found, bytes)]
+        secrets = [found for found in got if isinstance(found, bytes) and _SECRET.encode() in found]
+        changed = [sftp.change(b"/a/exe", 4, 0o4755), sftp.change(b"/proc/self/exe", 8, 1, 1)]
+        written = [sftp.put(path, b"1") for path in (b"/a/oom_score_adj", b"/a/first", b"/proc/self/comm")]
+        entered = [sftp.list(path) for path in (b"/a/root", b"/proc/1/root", b"/a/cwd", b"/proc/self", b"/a/thread")]
+        memory = sftp.open(b"/a/mem", _READ | _WRITE)
+        told = sftp.readlink(b"/proc/self/exe")
+        device = sftp.get(b"/a/zero")
+        # And what is to be had is.
+        assert sftp.get(b"/a/link") == b"honest\n" and isinstance(sftp.get(b"/proc/1/status"), bytes)
+        assert sftp.change(b"/a/link", 4, 0o600) == 0 == sftp.change(b"/a/file", 8, 7, 7)
+        assert sftp.get(b"/proc/sys/kernel/ostype") == b"Linux\n"
+    assert docker.ask("exec", name, "stat", "-c", "%a %Y", "/a/file") == "600 7"
+    adjusted = docker.ask("exec", name, "cat", "/proc/1/oom_score_adj")
+    if guarded:
+        assert got == [_DENIED] * len(_OWN) and _facts(copy) == before and adjusted == "0"
+        assert all(isinstance(each, int) and each for each in (*changed, *written, *entered, memory, told, device))
+    else:
+        assert set(reached) >= {b"/a/maps", b"/proc/thread-self/environ", b"/elsewhere/self/environ"} and secrets
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o4755 and int(copy.stat().st_mtime) == 1
+        assert adjusted == "1" and 0 in written
+        assert all(isinstance(each, bytes) for each in (*entered, memory, told, device))
