@@ -48,7 +48,7 @@ def run(words: list[str], program: str = "dockshell") -> int:
     """The words after the program's name → exit code. program: `dockshell`, `docker-shell` or a drop-in's name.
     Everything to be said has been said when it returns; with --debug an error shows where it came from."""
     _stand_in()
-    debug = False
+    debug = loud = False
     try:
         if program in options.DROPINS and not words:
             words = ["--help"]  # as the old ones have it, with 0
@@ -59,6 +59,7 @@ def run(words: list[str], program: str = "dockshell") -> int:
             words = plugin.words(words)
         arguments = options.parse(words, program if program in options.DROPINS else "")
         debug = bool(arguments.on("debug"))
+        loud = bool(arguments.on("verbose"))
         if directory := arguments.text("config"):
             os.environ["DOCKER_CONFIG"] = os.path.abspath(directory)
         return _carry_out(arguments, words)
@@ -73,6 +74,10 @@ def run(words: list[str], program: str = "dockshell") -> int:
         if debug:
             sys.excepthook(type(error), error, error.__traceback__)
             return error.exit_code if isinstance(error, DockshellError) else 125
+        if loud:
+            from dockshell.linux.trusted import report
+
+            report(Voice().say)
         return _explain(error)
 
 

@@ -252,7 +252,7 @@ def _lives(container: Container) -> bool:
         return True
     try:
         first = Process(container.pid)
-        return first.belongs_to(container.id, container.started) and not first.ending()
+        return first.belongs_to(container.id, container.started, container.owner) and not first.ending()
     except PermissionError:
         return True
     except OSError:

@@ -98,8 +98,8 @@ class Container:
     since 1970. user, env (`K=V` texts), directory and hostname are as configured. addresses are (network, IP) pairs;
     groups are the supplementary ones that were configured on top (`--group-add`), for whatever user; user_groups those
     that `user` alone has, where it is a number and nobody configured it. local says that the engine runs on this
-    machine's own kernel as far as its address tells; runtime is the engine's name of the OCI runtime, empty where it
-    didn't say."""
+    machine's own kernel as far as its address tells, owner the number of the user who runs it there; runtime is the
+    engine's name of the OCI runtime, empty where it didn't say."""
 
     id: str
     name: str
@@ -123,6 +123,7 @@ class Container:
     umask: int = 0o022
     runtime: str = ""
     local: bool = False
+    owner: int = 0
 
     @property
     def short(self) -> str:

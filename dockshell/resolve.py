@@ -96,6 +96,10 @@ def resolve(target: Target, place: Place, voice: Voice = _SILENT, *, stopped: bo
             best = _best(target, place, best, found)
             if _rank(target, best[0], place) == EXACT:
                 break
+    if voice.loud:
+        from dockshell.linux.trusted import report
+
+        report(voice.tell)
     if len(best) == 1:
         _tell_found(target, best[0], place, voice)
         return best[0]

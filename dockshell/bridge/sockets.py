@@ -57,7 +57,7 @@ def join(container: Container) -> None:
 
     process = Process(container.pid)
     namespaces = Namespaces(container.pid)
-    if not process.belongs_to(container.id, container.started):
+    if not process.belongs_to(container.id, container.started, container.owner):
         raise DockshellError(f"{printable(container.name)} stopped just now: start it again")
     namespaces.join("net")
     namespaces.close()

@@ -31,8 +31,8 @@ def path() -> str:
 
 
 def load() -> Config | None:
-    """What is configured; None where there is no file, or a home that is somebody else's (a sudo that kept HOME). What
-    it said is kept until it changes.
+    """What is configured; None where there is no file, or it is somebody else's (linux/trusted.py), as where su(1) has
+    kept XDG_CONFIG_HOME. What it said is kept until it changes.
 
     Raises UsageError where the file can't be read or holds what makes no sense, with the line."""
     name = path()
@@ -40,6 +40,11 @@ def load() -> Config | None:
         facts = os.stat(name)
     except OSError:
         return None
+    if facts.st_uid not in (0, os.geteuid()):
+        from dockshell.linux.trusted import foreign
+
+        if foreign(name):
+            return None
     from dockshell.config.held import Config, Section
 
     stamp = f"{name} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {__version__}"

@@ -109,6 +109,10 @@ class Api(Protocol):
     def local(self) -> bool:
         """Is it a socket of this machine?"""
 
+    @property
+    def owner(self) -> int:
+        """The number of the user who listens at that socket, once something was asked; 0 for root, or elsewhere."""
+
     def anew(self, patience: float = 0) -> Api:
         """The same engine for another process, which shares no connection with this one. patience: seconds that it may
         take to answer a request, 0 for as many as it has with this one."""

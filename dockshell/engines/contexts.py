@@ -11,6 +11,7 @@ import os
 from dockshell.engines.json import decode
 from dockshell.engines.where import Tls, configuration
 from dockshell.errors import EngineError, printable
+from dockshell.linux.trusted import foreign, passed_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ __all__ = ["current", "endpoint", "names", "tls_of_environment", "tls_of_options
 
 
 def current() -> str:
-    """The context that `docker context use` chose; empty for none, or for `default`. Raises EngineError where there
-    is no config.json, or it can't be read."""
+    """The context that `docker context use` chose; empty for none, for `default`, or where config.json is somebody
+    else's (linux/trusted.py). Raises EngineError where there is no config.json, or it can't be read."""
     path = os.path.join(configuration(), "config.json")
+    if foreign(path):
+        return ""
     name = _json(path).get("currentContext") or ""
     if not isinstance(name, str):
         raise EngineError(
@@ -35,7 +38,7 @@ def endpoint(name: str, said: str) -> tuple[str, Tls | None]:
     """The address of that context's engine, empty where it leaves it to the defaults, and its TLS. said: who named the
     context.
 
-    Raises EngineError where there is no such context, or it is broken.
+    Raises EngineError where there is no such context, or it is broken, or somebody else's.
     """
     from hashlib import sha256
 
@@ -75,10 +78,20 @@ def tls_of_options(verify: bool | None, ca: str, cert: str, key: str) -> Tls:
     return Tls(ca or usual.ca, cert or usual.cert, key or usual.key, verify)
 
 
+def _own(path: str) -> bool:
+    """True. Raises EngineError for a file of somebody else's."""
+    if foreign(path):
+        raise EngineError(
+            f"{printable(path)} belongs to user {passed_over[path]} and is not believed: "
+            "chown it if it is to be, or name the engine with -H"
+        )
+    return True
+
+
 def _certificates(folder: str, *, verify: bool) -> Tls:
     """Those of the three files that are there."""
     files = (os.path.join(folder, f"{name}.pem") for name in ("ca", "cert", "key"))
-    ca, cert, key = (path if os.path.exists(path) else "" for path in files)
+    ca, cert, key = (path if os.path.exists(path) and _own(path) else "" for path in files)
     return Tls(ca, cert, key, verify)
 
 
@@ -95,6 +108,7 @@ def names() -> list[str]:
 
 
 def _json(path: str) -> dict[str, Any]:
+    _own(path)
     try:
         with open(path, "rb") as file:
             content = decode(file.read())

@@ -81,7 +81,7 @@ class DockerEngine:
             try:
                 process = Process(container.pid)
                 process.look()
-                if process.belongs_to(container.id, container.started):
+                if process.belongs_to(container.id, container.started, container.owner):
                     from dockshell.linux.rootfs import RootFiles  # with ctypes, which who may not look does without
 
                     return RootFiles(container.pid)
@@ -149,6 +149,7 @@ def from_inspect(facts: Any, engine: DockerEngine) -> Container:
             umask=_umask(config.get("Umask"), host.get("Umask")),
             runtime=_text(host.get("Runtime")),
             local=engine.api.local,
+            owner=engine.api.owner,
         )
     except _NONSENSE as error:
         raise EngineError(
@@ -172,6 +173,7 @@ def from_listing(facts: Any, engine: DockerEngine) -> Container:
             addresses=_addresses(_table(facts.get("NetworkSettings"))),
             ports=_listed_ports(facts.get("Ports") or []),
             local=engine.api.local,
+            owner=engine.api.owner,
         )
     except _NONSENSE as error:
         raise EngineError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from _socket import AF_UNIX, MSG_PEEK, SOCK_STREAM, socket
+import sys
+from _socket import AF_UNIX, MSG_PEEK, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 
 from dockshell.engines.json import decode, encode
 from dockshell.engines.where import additions
@@ -33,6 +34,7 @@ class LocalApi:
     take to answer a request, 0 for the usual ones. Raises EngineError for what additions() refuses."""
 
     local = True
+    owner = 0
 
     def __init__(self, path: str, patience: float = 0) -> None:
         self.path = path
@@ -223,6 +225,8 @@ class LocalApi:
         try:
             connection.settimeout(self._patience or _TIMEOUT)
             connection.connect(self.path)
+            # struct ucred of who called listen(2): pid, uid, gid; socket(7), SO_PEERCRED.
+            self.owner = int.from_bytes(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
             connection.sendall(request_head(lines, self._headers) + content)
         except OSError as error:
             connection.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,7 @@ from dockshell.linux import open_files
 from dockshell.linux.guardian import Guardian
 from dockshell.linux.libc import prctl
 from dockshell.linux.signals import FORWARDED
+from dockshell.linux.trusted import believed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,12 +157,25 @@ def _private_directory() -> str:
     """A new one for ourselves alone (0700), with a path that is short enough. Raises OSError."""
     failure = OSError("no directory is left")
     for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):
-        if base.startswith("/") and len(os.fsencode(base)) < _LONGEST - len("/dockshell-01234567/s"):
+        if (
+            base.startswith("/")
+            and _kept_by_us(base)
+            and len(os.fsencode(base)) < _LONGEST - len("/dockshell-01234567/s")
+        ):
             try:
                 return tempfile.mkdtemp(prefix="dockshell-", dir=base)
             except OSError as error:
                 failure = error
     raise failure
+
+
+def _kept_by_us(base: str) -> bool:
+    """Can nobody else put another directory in the place of one that we make there?"""
+    try:
+        facts = os.stat(base)
+    except OSError:
+        return False
+    return believed(facts.st_uid) and (not facts.st_mode & 0o022 or bool(facts.st_mode & stat.S_ISVTX))
 
 
 class _Removal:

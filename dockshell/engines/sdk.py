@@ -10,6 +10,7 @@ answer's head. Proxies and .netrc, which are the web's, are left out of it.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from dockshell.engines.dial import Connection, dial, host_and_port
 from dockshell.engines.local import parse_head, quote, request_head
-from dockshell.engines.where import Tls, additions
+from dockshell.engines.where import Tls, additions, configuration
 from dockshell.errors import EngineError, printable
+from dockshell.linux.trusted import foreign
 from dockshell.model import Size
 
 __all__ = ["SdkApi"]
@@ -54,6 +56,13 @@ class SdkApi:
         self._prefix, self._headers = additions() if podman is None else ("", ())
         self._adapter = _Adapter(address, tls, self._headers, podman)
         self._client: _Client | None = None
+
+    @property
+    def owner(self) -> int:
+        try:
+            return os.stat(self.address.removeprefix("unix://")).st_uid if self.local else 0
+        except OSError:
+            return _NOBODY
 
     @property
     def client(self) -> docker.APIClient:
@@ -331,6 +340,9 @@ def _object(answer: Any) -> dict[str, Any]:
     return answer
 
 
+_NOBODY = -1  # nobody's number
+
+
 class _Client(docker.APIClient):
     """The SDK's client, with every request by one adapter."""
 
@@ -345,7 +357,10 @@ class _Client(docker.APIClient):
     _general_configs = property(
         lambda self: self.__dict__["_configured"],
         lambda self, value: self.__dict__.update(
-            _configured={name: each for name, each in value.items() if name != "HttpHeaders"}
+            # Where there is nothing, the SDK looks for itself.
+            _configured={"auths": {}}
+            if foreign(os.path.join(configuration(), "config.json"))
+            else {name: each for name, each in value.items() if name != "HttpHeaders"}
         ),
     )
     # Else requests sends the web's passwords in ~/.netrc to engines, and asks the web's proxies.

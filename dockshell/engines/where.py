@@ -108,6 +108,8 @@ def engines(
         for name in OTHERS:
             yield _other(name)
     if not offered:
+        if place is None:
+            passed += [f"{printable(path)} is another user's" for path in _sockets() if not _believed(path)]
         found_others = f" ({', '.join(passed)})" if passed else ""
         raise EngineError(f"no {pinned or 'container'} engine listens here{found_others}: {_REMEDY}")
 
@@ -317,12 +319,16 @@ def _spelled(address: str) -> str:
 
 def defaults() -> list[Address]:
     """The sockets that engines listen on by default, those that are there: Docker's, its rootless and Desktop kinds',
-    Podman's."""
+    Podman's. Not those of another user's, whom HOME or XDG_RUNTIME_DIR may still mean after su(1)."""
+    return [Address(f"unix://{path}") for path in _sockets() if _believed(path)]
+
+
+def _sockets() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     home = os.path.expanduser("~")
     docker, podman = _SYSTEM
     return [
-        Address(f"unix://{path}")
+        path
         for path in (
             docker,
             f"{runtime}/docker.sock",
@@ -333,6 +339,15 @@ def defaults() -> list[Address]:
         )
         if _listens(path)
     ]
+
+
+def _believed(path: str) -> bool:
+    """A socket below a directory of a person's: is it the caller's own, and was it put there by nobody else?"""
+    if path in _SYSTEM:
+        return True
+    from dockshell.linux.trusted import foreign
+
+    return not (foreign(path) or foreign(os.path.dirname(path)) or foreign(os.path.dirname(os.path.dirname(path))))
 
 
 def _listens(path: str) -> bool:

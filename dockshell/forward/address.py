@@ -71,6 +71,8 @@ class ByAddress:
     def _proved(self) -> bool:
         container = self._inside.container
         try:
-            return bool(container.pid) and Process(container.pid).belongs_to(container.id, container.started)
+            return bool(container.pid) and Process(container.pid).belongs_to(
+                container.id, container.started, container.owner
+            )
         except OSError:
             return False

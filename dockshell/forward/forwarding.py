@@ -190,6 +190,6 @@ def _first(container: Container) -> Process | None:
         return None
     try:
         process = Process(container.pid)
-        return process if process.belongs_to(container.id, container.started) else None
+        return process if process.belongs_to(container.id, container.started, container.owner) else None
     except OSError:
         return None

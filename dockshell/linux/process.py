@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["Process", "boot_time", "container_in", "host_container", "rows_of"]
+__all__ = ["Process", "boot_time", "container_in", "host_container", "ids_in", "rows_of"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Seconds by which an engine's clock of a start and the kernel's may differ: the runtime sets up first, btime is round.
@@ -74,12 +74,30 @@ class Process:
         """The id of the container that it is in by its cgroup, empty for none."""
         return container_in(self.read("cgroup"), Process(os.getpid()).read("cgroup"))
 
-    def belongs_to(self, container: str, started: float) -> bool:
-        """Is it proved to be a process of the container with that id? By its cgroup, which carries the id; where the
-        engine keeps cgroups of other names, by having started when the engine says the container did. Checked while the
-        pidfd is held, so that a recycled number proves nothing."""
-        proved = self.container() == container or (started > 0 and abs(self.started() - started) < _SKEW)
-        return proved and self.alive()
+    def belongs_to(self, container: str, started: float, engine: int) -> bool:
+        """Is it proved to be a process of the container with that id, of an engine that the user with the number
+        `engine` runs? By its cgroup, which carries the id; where the engine keeps cgroups of other names, by having
+        started when the engine says the container did, but never where its cgroup names other containers alone.
+        Checked while the pidfd is held, so that a recycled number proves nothing.
+
+        What an engine of another user says proves nothing alone: it may name any process of the host and the moment at
+        which that started. Its containers are in user namespaces that this user made."""
+        found = ids_in(self.read("cgroup"), Process(os.getpid()).read("cgroup"))
+        proved = found[:1] == [container]
+        if not proved and (not found or container in found or container not in _ids(container)):
+            # Below a container's cgroup names are given inside: there the id alone proves nothing.
+            proved = started > 0 and abs(self.started() - started) < _SKEW
+        return proved and (engine in (0, os.geteuid()) or self._governed_by(engine)) and self.alive()
+
+    def _governed_by(self, user: int) -> bool:
+        """Is it in a user namespace that this user made? user_namespaces(7)."""
+        from dockshell.linux.namespaces import user_namespace_owner
+
+        descriptor = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return user_namespace_owner(descriptor) == user
+        finally:
+            os.close(descriptor)
 
 
 def boot_time() -> float:
@@ -104,8 +122,12 @@ def container_in(theirs: str, ours: str) -> str:
     own. An id is 64 hexadecimal digits; Docker, containerd, CRI-O and Podman all put it at the end of the path, some
     with `docker-` before and `.scope` behind. The first that isn't in our own path, too, counts: what comes below it
     was named inside."""
-    found = (each for _, path in rows_of(theirs) for each in _ids(path))
-    return next((each for each in found if each not in ours), "")
+    return next(iter(ids_in(theirs, ours)), "")
+
+
+def ids_in(theirs: str, ours: str) -> list[str]:
+    """All ids that such a path has, in the same way."""
+    return [each for _, path in rows_of(theirs) for each in _ids(path) if each not in ours]
 
 
 def rows_of(cgroups: str) -> list[tuple[str, str]]:

@@ -121,7 +121,7 @@ def _initial(container: Container, command: Command) -> list[str] | None:
         return None
     try:
         process = Process(container.pid)
-        if container.local and process.belongs_to(container.id, container.started):
+        if container.local and process.belongs_to(container.id, container.started, container.owner):
             return process.read("environ").split("\0")
     except OSError:
         pass

@@ -103,7 +103,7 @@ def first_process(container: Container) -> Process:
     if not container.pid:
         raise Refusal("its engine tells no process of it")
     process = Process(container.pid)
-    if not process.belongs_to(container.id, container.started):
+    if not process.belongs_to(container.id, container.started, container.owner):
         raise Refusal(
             f"process {container.pid} is not proved to be the container's: the engine may run in a virtual machine"
         )

@@ -77,7 +77,7 @@ class Ward:
     def _from_here(self, pid: int, number: int) -> bool:
         """Raises PermissionError where it isn't ours to signal; then it is known at least who it is."""
         process = Process(pid)
-        if not (process.belongs_to(self._container.id, 0) or self._shares(pid)):
+        if not (process.belongs_to(self._container.id, 0, self._container.owner) or self._shares(pid)):
             return False
         self._found = (process.status()["NSpid"].split()[-1], process.ticks())
         from dockshell.linux import sessions
@@ -94,7 +94,7 @@ class Ward:
         """Where the engine keeps no cgroups, as a rootless one on version 1: is it in the pid namespace of the
         container's first process, which is proved by its start, and does the engine, asked anew, still mean it?"""
         first = self._container.pid
-        ours = Process(first).belongs_to(self._container.id, self._container.started)
+        ours = Process(first).belongs_to(self._container.id, self._container.started, self._container.owner)
         same = ours and os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{first}/ns/pid")
         return same and self._begun() == pid
 

@@ -81,7 +81,7 @@ class Within:
         process = Process(self.container.pid)
         namespace = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not process.belongs_to(self.container.id, self.container.started):
+            if not process.belongs_to(self.container.id, self.container.started, self.container.owner):
                 raise ProcessLookupError("the container's first process is gone")
             if shares_network(self.container):
                 return self.endpoint.connect(limit)

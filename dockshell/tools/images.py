@@ -43,8 +43,7 @@ def _engines_own(api: Api, facts: dict[str, Any]) -> list[str]:
     try:
         driver = facts.get("GraphDriver") or {}
         data = driver.get("Data") or {}
-        socket = api.address.removeprefix("unix://")
-        if os.geteuid() or driver.get("Name") not in ("overlay2", "overlay") or os.stat(socket).st_uid:
+        if os.geteuid() or driver.get("Name") not in ("overlay2", "overlay") or not api.local or api.owner:
             return []
         found = [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]
     except (OSError, AttributeError, TypeError):

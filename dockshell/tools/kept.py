@@ -7,6 +7,7 @@ import os
 
 from dockshell import config
 from dockshell.errors import NotFound, UsageError, printable
+from dockshell.linux.trusted import foreign, passed_over
 from dockshell.tools.busybox import NoTools
 
 __all__ = ["add", "is_directory", "names", "remove"]
@@ -23,6 +24,11 @@ def is_directory(what: str) -> bool:
 def names() -> dict[str, str]:
     """What is kept, by name. Raises NoTools where the file can't be read."""
     path = _path()
+    if foreign(path):
+        raise NoTools(
+            f"{printable(path)}, where names for tools are kept, belongs to user {passed_over[path]} and is not "
+            "believed: set XDG_CONFIG_HOME to a directory that is yours"
+        )
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             lines = file.read().split("\n")  # a path may hold all else that splitlines() takes for a line's end

@@ -64,7 +64,9 @@ class Processes:
             return None
         try:
             first = Process(self._container.pid)
-            return first if first.belongs_to(self._container.id, self._container.started) else None
+            return (
+                first if first.belongs_to(self._container.id, self._container.started, self._container.owner) else None
+            )
         except OSError:
             return None
 

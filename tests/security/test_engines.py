@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dockshell.variables import formats
 from tests.contract.watching import until
+from tests.impostor import Impostor
 from tests.world import Peer, World
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -89,3 +90,18 @@ def _hits(script: bytes, typed: str, place: Path) -> bool:
     for each in hits:
         each.unlink()
     return bool(hits)
+
+
+def test_who_is_in_another_container_is_not_entered(world: World, docker: Peer, dockshell: Run) -> None:
+    """An engine's process number and start fit, as those of a number that was taken anew within seconds do; its cgroup
+    names another container. That one isn't entered. Where the cgroup can't contradict, for the engine's ids have
+    another form, the start alone counts: the control."""
+    world.need_root()
+    other = docker.inspect(docker.shared("busybox"))
+    for id, code in (("f" * 64, 125), ("web-1", 0)):
+        told = {**other, "Id": id, "Name": "/web"}
+        with Impostor([], inspected=told).serving() as engine:
+            done = dockshell("exec", "--via", "nsenter", "web", "hostname", env={"DOCKER_HOST": engine.url})
+        assert done.returncode == code, done
+        entered = done.stdout.decode().strip() == other["Config"]["Hostname"]
+        assert entered == (code == 0) and (entered or b"not proved to be the container's" in done.stderr), done

@@ -97,6 +97,7 @@ class Answers:
 
     address = "unix:///engine.sock"
     local = True
+    owner = 0
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer

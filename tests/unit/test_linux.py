@@ -228,15 +228,15 @@ def other() -> object:
 def test_process_of_another_is_refused(other: subprocess.Popen[bytes]) -> None:
     """A number that was recycled: a real process, alive, but with neither the container's cgroup nor its start."""
     found = Process(other.pid)
-    assert not found.belongs_to("f" * 64, boot_time() + 1)
-    assert not found.belongs_to("f" * 64, 0)
-    assert not found.belongs_to("f" * 64, found.started() - 3600)
+    assert not found.belongs_to("f" * 64, boot_time() + 1, 0)
+    assert not found.belongs_to("f" * 64, 0, 0)
+    assert not found.belongs_to("f" * 64, found.started() - 3600, 0)
 
 
 def test_process_is_proved_by_its_start(other: subprocess.Popen[bytes]) -> None:
     """Where cgroups carry no id, the start that the engine tells proves it."""
     found = Process(other.pid)
-    assert found.belongs_to("f" * 64, found.started()) and found.alive() and not found.ending()
+    assert found.belongs_to("f" * 64, found.started(), 0) and found.alive() and not found.ending()
 
 
 def test_process_that_ended_proves_nothing(other: subprocess.Popen[bytes]) -> None:
@@ -245,7 +245,7 @@ def test_process_that_ended_proves_nothing(other: subprocess.Popen[bytes]) -> No
     started = found.started()
     other.kill()
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
-    assert not found.alive() and not found.belongs_to("f" * 64, started)
+    assert not found.alive() and not found.belongs_to("f" * 64, started, 0)
 
 
 def test_process_of_a_hostile_name() -> None:

@@ -184,6 +184,7 @@ class FakeApi:
 
     address = "unix:///engine.sock"
     local = True
+    owner = 0
 
     def __init__(self, paths: dict[str, tuple[int, str]], tar: bytes = b"", kind: str = "docker") -> None:
         self.paths, self.tar, self.kind = paths, tar, kind
