@@ -14,6 +14,7 @@ from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IMODE, 
 from dockshell.bridge.spooled import SpooledFile, pieces
 from dockshell.bridge.tree import Changes, failure, real
 from dockshell.engines import path_stat
+from dockshell.engines.untrusted_tar import NONSENSE, UntrustedTar
 from dockshell.errors import EngineError
 from dockshell.identity import names
 
@@ -182,10 +183,10 @@ class ArchiveTree:
         if download is None:
             raise failure(ENOENT)
         try:
-            tar = tarfile.open(fileobj=download, mode="r|", errorlevel=2)  # type: ignore[call-overload]  # noqa: SIM115
-            member = tar.next()
-            content = tar.extractfile(member) if member and member.isreg() else None
-        except _NONSENSE as error:
+            tar = UntrustedTar(download.read)
+            member = next(tar.members(), None)
+            content = tar.content(member) if member and member.isreg() else None
+        except NONSENSE as error:
             download.close()
             raise _no_tar() from error
         if content is None:
@@ -293,11 +294,8 @@ class ArchiveTree:
             raise failure(ENOENT)
         bounded = _Bounded(download)
         try:
-            with tarfile.open(fileobj=bounded, mode="r|") as tar:  # type: ignore[call-overload]
-                while member := tar.next():
-                    tar.members = []  # it would keep them all
-                    yield member
-        except _NONSENSE as error:
+            yield from UntrustedTar(bounded.read).members()
+        except NONSENSE as error:
             raise _no_tar() from error
         finally:
             download.close()
@@ -426,7 +424,7 @@ class _Content:
     def read(self, size: int, /) -> bytes:
         try:
             return bytes(self._content.read(size))
-        except _NONSENSE as error:
+        except NONSENSE as error:
             raise _no_tar() from error
 
     def close(self) -> None:
@@ -447,9 +445,6 @@ class _Bounded:
         if self._left < 0 or time.monotonic() > self._give_up:
             raise failure(EIO, "there is too much below it to be listed from outside: name what you want")
         return piece
-
-
-_NONSENSE = (tarfile.TarError, ValueError, OverflowError, EOFError)
 
 
 def _no_tar() -> OSError:

@@ -10,15 +10,16 @@ import tarfile
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_ISREG
 
 from dockshell.copy.entry import BLOCK, Changed, Entry, failure
+from dockshell.engines.untrusted_tar import NONSENSE, UntrustedTar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
     from dockshell.copy.destination import Owner
     from dockshell.copy.entry import How
     from dockshell.copy.report import Report
+    from dockshell.engines.untrusted_tar import Stream
 
 __all__ = ["TarSink", "TarSource"]
 
@@ -48,28 +49,24 @@ class TarSource:
     path is that of what was asked for, and the entries are to be called otherwise."""
 
     def __init__(self, read: Callable[[int], bytes], *, rebased: bool = False) -> None:
-        self._forward = _Forward(read)
+        self._tar = UntrustedTar(read)
         self._rebased = rebased
 
     def entries(self, path: bytes, name: bytes, follow: bool, how: How, report: Report) -> Iterator[Entry]:
         """See `Side`. Raises OSError where the stream is no tar, or ends early."""
         try:
-            # Opened where there is something to read at once, and read forward only.
-            forward: Any = self._forward
-            with tarfile.TarFile(fileobj=forward, mode="r", errors="surrogateescape") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members = []  # type: ignore[attr-defined] # it would keep them all
-                    try:
-                        entry = self._entry(member, name)
-                    except OSError as error:
-                        report.failed(member.name.encode("utf-8", "surrogateescape"), error)
-                        continue
-                    yield entry
-        except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter for odd numbers in PAX records
+            for member in self._tar.members():
+                try:
+                    entry = self._entry(member, name)
+                except OSError as error:
+                    report.failed(member.name.encode("utf-8", "surrogateescape"), error)
+                    continue
+                yield entry
+        except NONSENSE as error:
             raise failure(22, f"it is no tar, or a broken one ({error})") from None
-        if self._forward.ended:
+        if self._tar.stream.ended:
             raise failure(22, "the tar was cut off")
-        self._forward.drain()
+        self._tar.stream.drain()
 
     def _entry(self, member: tarfile.TarInfo, name: bytes) -> Entry:
         kind = _KINDS.get(member.type)
@@ -87,7 +84,7 @@ class TarSource:
         elif kind == S_IFREG:
             entry.size = member.size
             entry.shared = True
-            entry.content = _TarContent(self._forward, member)
+            entry.content = _TarContent(self._tar.stream, member)
         for key, value in member.pax_headers.items():
             if key.startswith(_XATTR + "user."):
                 entry.xattrs[key.removeprefix(_XATTR)] = value.encode("utf-8", "surrogateescape")
@@ -119,19 +116,19 @@ def _time(member: tarfile.TarInfo) -> int:
 class _TarContent:
     """The `Content` of a tar's member: in the stream behind its header."""
 
-    def __init__(self, forward: _Forward, member: tarfile.TarInfo) -> None:
-        self._forward = forward
+    def __init__(self, stream: Stream, member: tarfile.TarInfo) -> None:
+        self._stream = stream
         self._begin = member.offset_data
         self._size = member.size
         self._sparse = member.sparse
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        self._forward.seek(self._begin)
+        self._stream.seek(self._begin)
         pieces: list[tuple[int, int]] = self._sparse or [(0, self._size)]  # type: ignore[assignment]
         for at, size in pieces:
             end = at + size
             while at < end:
-                block = self._forward.some(min(end - at, BLOCK))
+                block = self._stream.some(min(end - at, BLOCK))
                 if not block:
                     raise Changed(0, "the tar ends in the middle of it")
                 if block != _ZEROS[: len(block)]:
@@ -140,45 +137,6 @@ class _TarContent:
 
     def close(self) -> None:
         """What is left of it is passed over on the way to the next."""
-
-
-class _Forward:
-    """A stream as the file that tarfile wants: it only ever seeks forward. ended: the stream did before a tar's end."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self._rest = b""
-        self._at = 0
-        self.ended = False
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, to: int) -> None:
-        while self._at < to and self.some(min(to - self._at, BLOCK)):
-            pass
-
-    def some(self, most: int) -> bytes:
-        """At least one byte, at most so many; none at the end."""
-        if not self._rest:
-            self._rest = self._read(BLOCK)
-            self.ended = not self._rest
-        found = self._rest[:most]
-        self._rest = self._rest[most:] if len(found) < len(self._rest) else b""
-        self._at += len(found)
-        return found
-
-    def read(self, size: int) -> bytes:
-        """So many bytes; fewer at the end."""
-        found = self.some(size)
-        while len(found) < size and (more := self.some(size - len(found))):
-            found += more
-        return found
-
-    def drain(self) -> None:
-        """Reads on to the end: who writes the stream is to have all of it taken."""
-        while self.some(BLOCK):
-            pass
 
 
 class TarSink:

@@ -95,18 +95,18 @@ class ArchiveFiles:
     def _members(self, path: str, limit: int) -> Iterator[tuple[str, bytes | None]]:
         """The name of each member of the tar of what is there, with the content of a regular file, cut to the limit."""
         import io
-        import tarfile  # 8 ms
+
+        from dockshell.engines.untrusted_tar import NONSENSE, UntrustedTar  # tarfile takes 8 ms
 
         content = self._api.archive(self._container, path, limit + _SLACK)
         if content is None:
             return
+        # The end of a tar that was cut is put in its place.
+        tar = UntrustedTar(io.BytesIO(content + bytes(1024)).read)
         try:
-            # The end of a tar that was cut is put in its place.
-            with tarfile.open(fileobj=io.BytesIO(content + bytes(1024))) as tar:
-                for member in tar:
-                    file = tar.extractfile(member) if member.isreg() else None
-                    yield member.name, file.read(limit) if file else None
-        except (tarfile.TarError, ValueError, OverflowError):  # the latter two for odd numbers in PAX records
+            for member in tar.members():
+                yield member.name, tar.content(member).read(limit) if member.isreg() else None
+        except NONSENSE:
             return
 
 

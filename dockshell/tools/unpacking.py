@@ -4,14 +4,15 @@ owners, no devices, nothing that gives rights, and nothing outside the directory
 from __future__ import annotations
 
 import os
-import tarfile
 
+from dockshell.engines.untrusted_tar import NONSENSE, UntrustedTar
 from dockshell.errors import EngineError
 from dockshell.linux.libc import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from tarfile import TarInfo
     from typing import IO
 
     from dockshell.engines import Download
@@ -29,13 +30,13 @@ def unpack(tar: Download, directory: str, tell: Callable[[int], None]) -> None:
     root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     counted = _Counted(tar, tell)
     try:
-        with tarfile.open(fileobj=counted, mode="r|", bufsize=_CHUNK) as members:  # type: ignore[call-overload]
-            for member in members:
-                _place(root, members, member)
+        files = UntrustedTar(counted.read)
+        for member in files.members():
+            _place(root, files, member)
         # For tarfile an end between two members is an end.
         if counted.rest().strip(b"\0"):
             raise EngineError("the engine sent only a part of the image's files: try again")
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except NONSENSE as error:
         raise EngineError(f"the engine sent no tar of the image's files ({error}): try again") from None
     finally:
         os.close(root)
@@ -61,7 +62,7 @@ class _Counted:
         return piece
 
 
-def _place(root: int, members: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+def _place(root: int, tar: UntrustedTar, member: TarInfo) -> None:
     path = _path(member.name)
     if not path:
         return  # the root itself, which is there
@@ -77,9 +78,8 @@ def _place(root: int, members: tarfile.TarFile, member: tarfile.TarInfo) -> None
         elif member.islnk():
             _link(root, _path(member.linkname), parent, name)
         elif member.isreg():
-            source = members.extractfile(member)
-            if source is not None:
-                _fill(os.open(name, _FRESH, 0o600, dir_fd=parent), source, 0o600 | (member.mode & 0o755))
+            descriptor = os.open(name, _FRESH, 0o600, dir_fd=parent)
+            _fill(descriptor, tar.content(member), 0o600 | (member.mode & 0o755))
     finally:
         os.close(parent)
 

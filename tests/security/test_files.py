@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.bridge.conftest import Way, _configure
 from tests.conftest import COMMAND
 from tests.world import Peer
 from tests.world.person import Person
+from tests.world.tars import record, with_header
 
 _ROOT = Path(__file__).parents[2]
 _SECRET = "a-secret-of-the-caller"
@@ -193,3 +195,36 @@ def test_a_prepared_container(docker: Peer, served: Callable[[Peer, bool], tuple
         assert stat.S_IMODE(copy.stat().st_mode) == 0o4755 and int(copy.stat().st_mtime) == 1
         assert adjusted == "1" and 0 in written
         assert all(isinstance(each, bytes) for each in (*entered, memory, told, device))
+
+
+_DIGITS = with_header(record(b"comment", b"1" * 100_000))
+# Which of the two it is that this Python's tarfile does with them: CVE-2024-6232.
+_PLAIN = """
+import inspect, io, sys, tarfile
+print("mended" if "hdrcharset=([" not in inspect.getsource(tarfile.TarInfo._proc_pax) else "quadratic", flush=True)
+tarfile.open(fileobj=sys.stdin.buffer, mode="r|").next()
+"""
+
+
+# A shell that has no other tar to give.
+_SHELL = """#!/bin/busybox sh
+case $2 in *"tar c"*) exec cat /attack ;; esac
+exec /bin/busybox sh "$@"
+"""
+
+
+def test_a_tar_inside_that_takes_quadratic_time(docker: Peer, environment: dict[str, str], tmp_path: Path) -> None:
+    """Where a copy comes by the container's own tar, one that is made to keep the reader busy for hours is refused. A
+    few seconds of processor time are enough for that; Python's own tarfile doesn't get along with them."""
+    name = docker.run("busybox", options=["--tmpfs", "/t"])
+    script = 'mkdir /t/x; cat >/attack; rm /bin/sh; echo "$0" >/bin/sh; chmod 755 /bin/sh'
+    docker.sh("exec", "-i", name, "sh", "-c", script, _SHELL, input=_DIGITS)
+    limited = ["sh", "-c", 'ulimit -t "$0"; exec "$@"']
+    argv = [*limited, "5", *COMMAND, "cp", "--via", "exec", f"{name}:/t/x", str(tmp_path / "got")]
+    environment = {**environment, "DOCKER_HOST": docker.url}
+    done = subprocess.run(argv, env=environment, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1 and b"it is no tar, or a broken one" in done.stderr, done
+    plain = subprocess.run(
+        [*limited, "2", sys.executable, "-c", _PLAIN], input=_DIGITS, capture_output=True, timeout=120, check=False
+    )
+    assert (plain.stdout, plain.returncode) in ((b"quadratic\n", -signal.SIGKILL), (b"mended\n", 0))
