@@ -21,6 +21,7 @@ from time import monotonic
 from dockshell.engines import containers
 from dockshell.engines.docker import SIDECAR
 from dockshell.engines.frames import Frames
+from dockshell.engines.host_config import confinement
 from dockshell.errors import EngineError, printable
 from dockshell.linux.guardian import Guardian
 
@@ -161,17 +162,22 @@ class Sidecar:
             "Labels": {SIDECAR: container.id},  # no listing of ours shows it
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
+                **confinement(self._host(container), container.id, self._api.server() == "podman"),
                 "AutoRemove": True,
                 "PidMode": beside,
                 "NetworkMode": beside,
-                "CapDrop": ["ALL"],
-                "SecurityOpt": ["no-new-privileges"],
                 "LogConfig": {"Type": "none"},
                 # In the place of anonymous volumes, into which the engine would copy what the image has there.
                 "Tmpfs": dict.fromkeys((facts.get("Config") or {}).get("Volumes") or {}, ""),
             },
         }
         return containers.create(self._api, body, self.id)
+
+    def _host(self, container: Container) -> dict[str, Any]:
+        """The target's own HostConfig: what runs here is under the same limits, for who is in the target could get at
+        it (ptrace(2))."""
+        host = self._api.inspect(container.id).get("HostConfig")
+        return host if isinstance(host, dict) else {}
 
     def _image(self, container: Container, image: str) -> dict[str, Any]:
         """Facts about the image to take. None of its programs are needed, so any will do where none is named."""

@@ -5,6 +5,8 @@ lead others to the stand-in (names, ports, labels) or has it outlive us. https:/
 
 from __future__ import annotations
 
+from dockshell.engines.host_config import as_podman_takes_it
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +56,7 @@ def likeness(facts: Facts, image: str, podman: bool) -> dict[str, Any]:
             body[name] = config[name]
     told = {name: value for name, value in host.items() if name not in _ASIDE}
     if podman:
-        told = _as_podman_takes_it(told)
+        told = as_podman_takes_it(told)
         own = f"HOSTNAME={config.get('Hostname')}"
         body["Env"] = [each for each in _list(config.get("Env")) if each != own]
     if mode.startswith(_SHARED):
@@ -141,24 +143,6 @@ def kept_changes(facts: Facts, labels: Mapping[str, str]) -> list[str]:
     lines = [f"ENTRYPOINT {written(config.get('Entrypoint') or [])}", f"CMD {written(config.get('Cmd') or [])}"]
     lines.append(f"STOPSIGNAL {config.get('StopSignal') or 'SIGTERM'}")
     return [*lines, *(f"LABEL {name}={written(value)}" for name, value in labels.items())]
-
-
-def _as_podman_takes_it(host: Facts) -> dict[str, Any]:
-    """HostConfig as Podman tells it → as it takes it. What isn't set it tells as 0, which is something else; the
-    runtime by a name that it doesn't know; a device without its mode; one limit of processor time in two ways."""
-    told = {name: value for name, value in host.items() if value and name != "Runtime"}
-    told["Ulimits"] = [
-        {**each, "Name": _text(each.get("Name")).lower().removeprefix("rlimit_")} for each in _rows(told.get("Ulimits"))
-    ]
-    # Those of a privileged one are all of the machine's.
-    devices = [] if told.get("Privileged") else _rows(told.get("Devices"))
-    told["Devices"] = [{**each, "CgroupPermissions": each.get("CgroupPermissions") or "rwm"} for each in devices]
-    if told.get("NanoCpus"):
-        told.pop("CpuPeriod", None)
-        told.pop("CpuQuota", None)
-    if _text(told.get("IpcMode")).partition(":")[0] in ("host", "container"):
-        told.pop("ShmSize", None)
-    return told
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from dockshell.engines import sidecar, where
+from dockshell.engines.aside import aside
+from dockshell.model import Target
+from dockshell.tools.busybox import static_busybox
 from dockshell.variables import formats
 from tests.contract.watching import until
 from tests.impostor import Impostor
@@ -105,3 +111,63 @@ def test_who_is_in_another_container_is_not_entered(world: World, docker: Peer, 
         assert done.returncode == code, done
         entered = done.stdout.decode().strip() == other["Config"]["Hostname"]
         assert entered == (code == 0) and (entered or b"not proved to be the container's" in done.stderr), done
+
+
+# What runs in the sidecar's place, once somebody in the target has put it there: as much as it can get.
+_GREEDY = r"""#!/.dockshell/busybox-real sh
+real=/.dockshell/busybox-real
+[ "$1" = greedy ] || exec $real "$@"
+echo "files $(ulimit -n)"
+echo "sysctl $($real cat /proc/sys/kernel/msgmax)"
+$real dd if=/dev/zero of=/dev/null bs=150M count=1 2>/dev/null && echo memory
+$real mkdir /tmp/made 2>/dev/null && echo made
+number=0
+while [ $number -lt 60 ] && $real sleep 30 >/dev/null 2>&1 </dev/null & do
+    number=$((number + 1))
+    echo "process $number"
+done
+"""
+# As the user of the sidecar's process, whose files are those that it may reach, and with the right to write them that
+# root in a default container has.
+_REPLACE = """
+cd "$1" && mv busybox busybox-real && cat >busybox && chmod 755 busybox
+"""
+_STRICT = (
+    '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}'
+)
+
+
+def test_a_sidecar_is_no_way_out_of_limits(
+    docker: Peer, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root in a container with limits replaces the program of the sidecar of a forward, which the engine then executes:
+    no more memory, processes, files or system calls are to be had there, and no other sysctl. Without the target's
+    limits (the control) there are."""
+    world.need_root()
+    (tmp_path / "profile.json").write_text(_STRICT)
+    options = [
+        "--memory", "64m", "--pids-limit", "30", "--ulimit", "nofile=77:77", "--sysctl", "kernel.msgmax=777",
+        "--security-opt", f"seccomp={tmp_path}/profile.json", "--cpus", "2",
+    ]  # fmt: skip
+    name = docker.run("baseimage", "sleep", "100000", options=options)
+    assert _gotten(docker, name) == {"files 77", "sysctl 777"}
+    bare = {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
+    monkeypatch.setattr(sidecar, "confinement", lambda *_: bare)
+    assert _gotten(docker, name) > {"memory", "made", "process 60"}
+
+
+def _gotten(peer: Peer, name: str) -> set[str]:
+    [engine] = where.engines(host=peer.url)
+    [target] = engine.find(Target("name", name))
+    assert engine.api
+    with sidecar.Sidecar(engine.api, target, (65534, 65534), sidecar.Load(static_busybox())) as beside:
+        rights = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override"]
+        become = ["setpriv", *rights, "--ambient-caps=+dac_override"]
+        words = [*become, "sh", "-c", _REPLACE, "sh", beside.place]
+        peer.sh("exec", "--interactive", name, *words, input=_GREEDY.encode())
+        argv = [f"{sidecar.PLACE}/busybox", "greedy"]
+        _, told, _ = aside(engine.api, beside.id, argv, "65534:65534", patience=60)
+    lines = set(told.decode().splitlines())
+    numbers = {line for line in lines if line.startswith("process ")}
+    most = max((int(line.split()[1]) for line in numbers), default=0)
+    return lines - numbers | ({"process 60"} if most > 30 else set())

@@ -1,0 +1,81 @@
+"""HostConfig, as an engine tells of one container → as it takes it for another. Pure.
+https://docs.docker.com/engine/api/v1.41/#operation/ContainerCreate"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    Host = Mapping[str, Any]
+
+__all__ = ["as_podman_takes_it", "confinement"]
+
+# What bounds a container's processes in all, and each of them; and who starts them.
+_LIMITS = (
+    "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeight",
+    "BlkioWeightDevice", "CgroupParent", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime",
+    "CpuShares", "CpusetCpus", "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness",
+    "NanoCpus", "PidsLimit", "Runtime", "StorageOpt", "Ulimits",
+)  # fmt: skip
+# What an engine gives without being asked is stricter than these.
+_LOOSE = ("unconfined", "disable", "false")
+_OWN_SYSCTLS = ("kernel.", "fs.mqueue.")  # those of the IPC namespace; net.* are those of the network that it shares
+
+
+def confinement(host: Host, container: str, podman: bool) -> dict[str, Any]:
+    """The part of a HostConfig that keeps a container which shares the pid namespace of another, and gets no right
+    besides, from being a way out of that one's limits. host: the other's; container: its id."""
+    told = {name: host[name] for name in _LIMITS if host.get(name)}
+    told["OomScoreAdj"] = max(0, _number(host.get("OomScoreAdj")))
+    told["ShmSize"] = 1 << 16
+    told["Sysctls"] = {
+        name: value for name, value in _table(host.get("Sysctls")).items() if name.startswith(_OWN_SYSCTLS)
+    }
+    options = [each for each in _list(host.get("SecurityOpt")) if not str(each).replace("=", ":").endswith(_LOOSE)]
+    told["SecurityOpt"] = [*(each for each in options if "no-new-privileges" not in each), "no-new-privileges"]
+    told["CapDrop"] = ["ALL"]
+    if not podman:
+        return told
+    if host.get("UsernsMode") not in (None, "", "host"):
+        told["UsernsMode"] = f"container:{container}"  # Docker does the same by itself
+    return as_podman_takes_it(told)
+
+
+def as_podman_takes_it(host: Host) -> dict[str, Any]:
+    """HostConfig as Podman tells it → as it takes it. What isn't set it tells as 0, which is something else; the
+    runtime by a name that it doesn't know; a device without its mode; one limit of processor time in two ways."""
+    told = {name: value for name, value in host.items() if value and name != "Runtime"}
+    told["Ulimits"] = [
+        {**each, "Name": _text(each.get("Name")).lower().removeprefix("rlimit_")} for each in _rows(told.get("Ulimits"))
+    ]
+    # Those of a privileged one are all of the machine's.
+    devices = [] if told.get("Privileged") else _rows(told.get("Devices"))
+    told["Devices"] = [{**each, "CgroupPermissions": each.get("CgroupPermissions") or "rwm"} for each in devices]
+    if told.get("NanoCpus"):
+        told.pop("CpuPeriod", None)
+        told.pop("CpuQuota", None)
+    if _text(told.get("IpcMode")).partition(":")[0] in ("host", "container"):
+        told.pop("ShmSize", None)
+    return told
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in _list(value) if isinstance(each, dict)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
