@@ -13,7 +13,7 @@ import time
 from dockshell.bridge.names import LOOPBACK, is_address
 from dockshell.engines.json import encode
 from dockshell.errors import DockshellError, printable
-from dockshell.linux import passing
+from dockshell.linux import passing, safe_paths
 from dockshell.linux.process import Process
 
 TYPE_CHECKING = False
@@ -37,7 +37,6 @@ _PATIENCE = 10.0  # seconds for a connection; who asked may give up sooner
 _LONGEST = 25.0  # seconds for a name and for all its addresses; less than whoever asked waits (forwarding.py)
 _BACKLOG = 128
 _FIRST_FREE = "net/ipv4/ip_unprivileged_port_start"
-_LONGEST_PATH = 107  # bytes: unix(7), sun_path
 
 # What carries a connection where we can't join the namespace: the first of these that is there. Each takes $1 and $2.
 _CARRIER = """
@@ -115,9 +114,10 @@ def carrier(host: str, port: int) -> tuple[bytes, ...]:
 def connect_path(control: Channel, path: bytes) -> int:
     """Sends a socket connected to that path inside, or why there is none."""
     made = socket.socket(socket.AF_UNIX)
+    made.settimeout(_PATIENCE)
     try:
-        made.settimeout(_PATIENCE)
-        made.connect(path)
+        directory, name = safe_paths.parent(path, follow=True)
+        safe_paths.beside(directory, lambda: made.connect(name))
     except OSError as error:
         return _failed(control, path, error)
     passing.send(control, encode({"socket": True}), [made.fileno()])
@@ -126,37 +126,45 @@ def connect_path(control: Channel, path: bytes) -> int:
 
 def listen_path(control: Channel, path: bytes) -> int:
     """Sends a socket that listens at that path inside, and removes it once whoever asked is gone."""
-    made = socket.socket(socket.AF_UNIX)
-    os.umask(0o177)  # for its user alone, as sshd has it: StreamLocalBindMask, sshd_config(5)
     try:
-        made.bind(path)
+        directory, name = safe_paths.parent(path)
     except OSError as error:
         return _failed(control, path, error)
-    try:
-        made.listen(_BACKLOG)
-        _lent(control, made, path)
-    finally:
-        os.unlink(path)
-    return 0
+    return _listen(control, directory, name, path)
 
 
 def listen_agent(control: Channel, path: bytes) -> int:
     """The same at a new place that nobody else may reach; path is not heeded."""
     failure = OSError("there is no directory for it")
     for base in (b"/tmp", b"/dev/shm", b"/run", b"."):
-        directory = os.path.join(base, b"ssh-" + os.urandom(8).hex().encode())
-        if len(directory) > _LONGEST_PATH - 6:
-            continue
+        name = b"ssh-" + os.urandom(8).hex().encode()
         try:
-            os.mkdir(directory, 0o700)
+            above = safe_paths.opened(base, os.O_PATH | os.O_DIRECTORY)
+            os.mkdir(name, 0o700, dir_fd=above)
+            directory = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
         except OSError as error:
             failure = error
             continue
         try:
-            return listen_path(control, directory + b"/agent")
+            return _listen(control, directory, b"agent", os.path.join(base, name, b"agent"))
         finally:
-            os.rmdir(directory)
+            os.rmdir(name, dir_fd=above)
     return _failed(control, b"a socket for the agent", failure)
+
+
+def _listen(control: Channel, directory: int, name: bytes, path: bytes) -> int:
+    made = socket.socket(socket.AF_UNIX)
+    os.umask(0o177)  # for its user alone, as sshd has it: StreamLocalBindMask, sshd_config(5)
+    try:
+        safe_paths.beside(directory, lambda: made.bind(name))
+    except OSError as error:
+        return _failed(control, path, error)
+    try:
+        made.listen(_BACKLOG)
+        _lent(control, made, path)
+    finally:
+        os.unlink(name, dir_fd=directory)
+    return 0
 
 
 def _lent(control: Channel, made: socket.socket, path: bytes) -> None:

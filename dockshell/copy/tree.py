@@ -10,7 +10,8 @@ from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
 
 from dockshell.copy.destination import Destination
 from dockshell.copy.entry import BLOCK, Changed, Entry, failure
-from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from dockshell.linux.libc import shows_the_kernel
+from dockshell.linux.rootfs import open_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _DEEPEST = 400  # directories in one another, each of which takes a descriptor a
 _PATH = os.O_PATH | os.O_CLOEXEC
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _PAGE = 4096  # bytes
-_KERNELS_ROOT = 1  # the inode of /proc and of /sys where they are mounted
 _NO_ATTRIBUTES: dict[str, bytes] = {}
 
 
@@ -46,7 +46,7 @@ class Tree:
         """A descriptor of what is there. Raises OSError."""
         if self._root < 0:
             return os.open(path, flags | os.O_CLOEXEC)
-        return openat2(self._root, os.fsdecode(path), flags | os.O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        return open_within(self._root, path, flags)
 
     def look(self, path: bytes, *, follow: bool = True) -> os.stat_result | None:
         try:
@@ -106,7 +106,7 @@ class _Walk:
 
     def run(self, path: bytes, name: bytes, follow: bool) -> Iterator[Entry]:
         top = self._tree.open(path, _PATH if follow else _PATH | os.O_NOFOLLOW)
-        self._kernels = self._kernel_devices() - {os.fstat(top).st_dev}
+        self._named = shows_the_kernel(top)
         entry = self._opened(top, path, name)
         while True:
             if entry is not None:
@@ -131,12 +131,6 @@ class _Walk:
                     entry = self._opened(found, where, called)
             except OSError as error:
                 self._report.failed(where, error)
-
-    def _kernel_devices(self) -> set[int]:
-        """Those of the file systems in which the kernel shows itself: files without end, and none that a copy is for.
-        Who wants something of it names it."""
-        found = (self._tree.look(path) for path in (b"/proc", b"/sys"))
-        return {facts.st_dev for facts in found if facts and facts.st_ino == _KERNELS_ROOT}
 
     def _plain(self, child: bytes, directory: int, name: bytes) -> Entry | None:
         """The entry of what was a regular file here when the directory was read, opened at once; None if it isn't."""
@@ -192,7 +186,9 @@ class _Walk:
         entry.xattrs = self._attributes(opened)
 
     def _enter(self, entry: Entry, descriptor: int, where: bytes, facts: os.stat_result) -> Entry | None:
-        if facts.st_dev in self._kernels:
+        mounted = not self._stack or facts.st_dev != self._stack[-1].key[0]
+        # Files without end, and none that a copy is for: who wants something of the kernel's names it.
+        if mounted and not self._named and shows_the_kernel(descriptor):
             self._report.passed_by(where)
             return None
         key = (facts.st_dev, facts.st_ino)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from select import POLLIN, poll
 from time import monotonic
 
 from dockshell.engines.json import encode
-from dockshell.linux import passing
+from dockshell.linux import passing, safe_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ _LARGEST = 1 << 12
 def _reach(path: bytes) -> socket.socket:
     """A socket connected to that path, which doesn't block. Raises OSError; BlockingIOError where its server has more
     waiting than it will take (connect(2): EAGAIN), for who likes to try again."""
+    directory, name = safe_paths.parent(path, follow=True)
     made = socket.socket(socket.AF_UNIX)
     try:
         made.setblocking(False)
-        made.connect(path)
+        safe_paths.beside(directory, lambda: made.connect(name))
     except BaseException:
         made.close()
         raise
+    finally:
+        os.close(directory)
     return made
 
 

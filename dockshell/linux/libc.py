@@ -8,6 +8,7 @@ from struct import Struct
 
 __all__ = [
     "OPENAT2",
+    "PROC",
     "RESOLVE_BENEATH",
     "RESOLVE_IN_ROOT",
     "RESOLVE_NO_MAGICLINKS",
@@ -18,6 +19,7 @@ __all__ = [
     "openat2",
     "prctl",
     "setns",
+    "shows_the_kernel",
     "syscall",
 ]
 
@@ -100,6 +102,35 @@ def file_system(descriptor: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return _kind.value & 0xFFFFFFFF
+
+
+# f_type of statfs(2), the numbers of the kernel's linux/magic.h.
+PROC = 0x9FA0
+_KERNELS = frozenset(
+    (
+        PROC,
+        0x62656572,  # sysfs
+        0x27E0EB,  # cgroup
+        0x63677270,  # cgroup2
+        0x64626720,  # debugfs
+        0x74726163,  # tracefs
+        0x73636673,  # securityfs
+        0x62656570,  # configfs
+        0xCAFE4A11,  # bpf
+        0xDE5E81E4,  # efivarfs
+        0x6165676C,  # pstore
+        0x42494E4D,  # binfmt_misc
+        0xF97CFF8C,  # selinuxfs
+        0x43415D53,  # smackfs
+        0x6E736673,  # nsfs
+        0x65735543,  # fusectl
+    )
+)
+
+
+def shows_the_kernel(descriptor: int) -> bool:
+    """Is that on a file system in which the kernel shows itself?"""
+    return file_system(descriptor) in _KERNELS
 
 
 _facts = (ctypes.c_long * 32)()  # a struct statfs has 120 bytes at the most

@@ -7,11 +7,18 @@ exec and copy. Process 1 may have another by now: chroot(2)."""
 from __future__ import annotations
 
 import os
+from errno import ELOOP
 from stat import S_IMODE, S_ISDIR, S_ISREG
 
-from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from dockshell.linux.libc import (
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+    shows_the_kernel,
+)
 
-__all__ = ["RootFiles", "open_root"]
+__all__ = ["RootFiles", "open_root", "open_within"]
 
 # Any of its hundreds of links could be an attempt to stall us; no honest directory that is read here holds as many.
 _MOST_NAMES = 4096
@@ -61,6 +68,23 @@ def _has_namespace_root(pid: int) -> bool:
         os.close(descriptor)
 
 
+def open_within(root: int, path: str | bytes, flags: int) -> int:
+    """A descriptor of what is at that path in a container's root: every link, absolute or with `..`, stays inside, and
+    none leads to files in which the kernel shows itself. Where a container has the host's /proc, those are the host's,
+    and /proc/self is the calling process. Raises OSError."""
+    flags |= os.O_CLOEXEC
+    descriptor = openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    if not shows_the_kernel(descriptor):
+        return descriptor
+    os.close(descriptor)
+    try:
+        return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != ELOOP:
+            raise
+        raise OSError(ELOOP, "a link leads there to what the kernel shows: name that itself") from None
+
+
 class RootFiles:
     """The `Files` of a process's container, by openat2(2) with RESOLVE_IN_ROOT (Linux 5.6): every link, absolute or
     with `..`, stays inside.
@@ -83,7 +107,7 @@ class RootFiles:
 
     def open(self, path: str, flags: int) -> int:
         """A descriptor of what is at that path inside. Raises OSError."""
-        return openat2(self._root, path, flags | os.O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        return open_within(self._root, path, flags)
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         try:

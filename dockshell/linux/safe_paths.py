@@ -18,33 +18,22 @@ import os
 from errno import EACCES, EINVAL, ELOOP, ENOENT, ENOSYS, EOPNOTSUPP, EPERM
 from stat import S_ISDIR, S_ISLNK
 
-from dockshell.linux.libc import RESOLVE_NO_MAGICLINKS, call, file_system, openat2, syscall
+from dockshell.linux.libc import PROC, RESOLVE_NO_MAGICLINKS, call, file_system, openat2, shows_the_kernel, syscall
 
-__all__ = ["change_mode", "change_owner", "change_times", "kernels_own", "need_changeable", "opened", "parent"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# f_type of statfs(2), the numbers of the kernel's linux/magic.h.
-_PROC = 0x9FA0
-_KERNELS_OWN = frozenset(
-    (
-        _PROC,
-        0x62656572,  # sysfs
-        0x27E0EB,  # cgroup
-        0x63677270,  # cgroup2
-        0x64626720,  # debugfs
-        0x74726163,  # tracefs
-        0x73636673,  # securityfs
-        0x62656570,  # configfs
-        0xCAFE4A11,  # bpf
-        0xDE5E81E4,  # efivarfs
-        0x6165676C,  # pstore
-        0x42494E4D,  # binfmt_misc
-        0xF97CFF8C,  # selinuxfs
-        0x43415D53,  # smackfs
-        0x6E736673,  # nsfs
-        0x65735543,  # fusectl
-    )
-)
-_TOP = 1  # the inode of /proc itself
+__all__ = [
+    "beside",
+    "change_mode",
+    "change_owner",
+    "change_times",
+    "need_changeable",
+    "opened",
+    "parent",
+]
+
 _HERE = -100  # AT_FDCWD
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH
 _FCHMODAT2 = 452  # Linux 6.6
@@ -64,14 +53,14 @@ def opened(path: bytes, flags: int, mode: int = 0, *, follow: bool = True) -> in
         if error.errno not in _LACKING:
             raise
     else:
-        if file_system(descriptor) != _PROC:
+        if file_system(descriptor) != PROC:
             return descriptor
         os.close(descriptor)
     directory, name = parent(path, follow=follow)
     try:
         descriptor = os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory)
         try:
-            if file_system(descriptor) == _PROC:
+            if file_system(descriptor) == PROC:
                 _need_others(descriptor if S_ISDIR(os.fstat(descriptor).st_mode) else directory)
         except OSError:
             os.close(descriptor)
@@ -84,6 +73,8 @@ def opened(path: bytes, flags: int, mode: int = 0, *, follow: bool = True) -> in
 def parent(path: bytes, *, follow: bool = False) -> tuple[int, bytes]:
     """A descriptor of the directory in which that path ends, and the last name, which need not be there. follow:
     whether that name is to be of no link: then those that it leads to are gone through."""
+    if not path or b"\0" in path:
+        raise OSError(ENOENT if not path else EINVAL, os.strerror(ENOENT if not path else EINVAL))
     ahead = _names(path)
     links = 0
     directory = os.open(b"/" if path.startswith(b"/") else b".", _DIRECTORY)
@@ -122,6 +113,17 @@ def parent(path: bytes, *, follow: bool = False) -> tuple[int, bytes]:
         raise
 
 
+def beside(directory: int, act: Callable[[], None]) -> None:
+    """Calls act() with that directory as the working one: there is no bindat(2) and no connectat(2)."""
+    here = os.open(b".", _DIRECTORY)
+    try:
+        os.fchdir(directory)
+        act()
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
 def _names(path: bytes) -> list[bytes]:
     """The names in a path, the last one first. `.`, which takes a directory, is one where it ends in a slash."""
     names = [name for name in path.split(b"/") if name not in (b"", b".")]
@@ -137,7 +139,7 @@ def _need_others(directory: int) -> None:
     try:
         while not _is_top(below):
             above = os.open(b"..", _DIRECTORY, dir_fd=below)
-            own = file_system(above) != _PROC or _is_own(above, below)
+            own = file_system(above) != PROC or _is_own(above, below)
             os.close(below)
             below = above
             if own:
@@ -164,14 +166,9 @@ def _is_own(top: int, below: int) -> bool:
     return (own.st_dev, own.st_ino) == (facts.st_dev, facts.st_ino)
 
 
-def kernels_own(descriptor: int) -> bool:
-    """Is it of a file system in which the kernel shows itself?"""
-    return file_system(descriptor) in _KERNELS_OWN
-
-
 def need_changeable(descriptor: int) -> None:
     """Raises EPERM for what is of a file system in which the kernel shows itself."""
-    if kernels_own(descriptor):
+    if shows_the_kernel(descriptor):
         raise OSError(EPERM, "what the kernel shows there is changed by a command alone")
 
 
@@ -222,11 +219,11 @@ def _own_descriptors(descriptor: int) -> int:
     try:
         held.append(os.open(b"/proc", _DIRECTORY | os.O_NOFOLLOW))
         number = os.readlink(b"self", dir_fd=held[-1])
-        if file_system(held[-1]) == _PROC and number.isdigit():
+        if file_system(held[-1]) == PROC and number.isdigit():
             held.append(os.open(number, _DIRECTORY | os.O_NOFOLLOW, dir_fd=held[-1]))
             held.append(os.open(b"fd", _DIRECTORY | os.O_NOFOLLOW, dir_fd=held[-1]))
             theirs, ours = os.stat(b"%d" % descriptor, dir_fd=held[-1]), os.fstat(descriptor)
-            if file_system(held[-1]) == _PROC and (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+            if file_system(held[-1]) == PROC and (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
                 return held.pop()
     except OSError:
         pass

@@ -17,9 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from struct import pack, unpack_from
+from typing import Any
 
 import pytest
 
+from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from dockshell.linux.rootfs import RootFiles, open_root
 from tests.bridge.conftest import Way, _configure
 from tests.conftest import COMMAND
 from tests.world import Peer
@@ -195,6 +198,42 @@ def test_a_prepared_container(docker: Peer, served: Callable[[Peer, bool], tuple
         assert stat.S_IMODE(copy.stat().st_mode) == 0o4755 and int(copy.stat().st_mtime) == 1
         assert adjusted == "1" and 0 in written
         assert all(isinstance(each, bytes) for each in (*entered, memory, told, device))
+
+
+_LINKED = """
+mkdir -p /a /etc/container_environment
+ln -s /host/proc/self/maps /etc/container_environment/STOLEN
+ln -s /host/proc/self/environ /a/environ
+ln -s /host/proc/self /a/self
+"""
+
+
+def test_links_to_the_hosts_proc(docker: Peer, dockshell: Callable[..., Any], tmp_path: Path) -> None:
+    """A container with the host's /proc, as those that watch a machine have it: of what is read there from outside, as
+    root, links lead nothing to dockshell's own process. Not into a session's environment, not into a copy; and nothing
+    that a copy goes through is of that /proc."""
+    name = docker.run("busybox", options=["-v", "/proc:/host/proc"])
+    docker.sh("exec", name, "sh", "-c", _LINKED)
+    environment = {"PASSWORD": _SECRET}
+    done = dockshell("exec", "--login", name, "env", engine=docker, env=environment)
+    assert done.returncode == 0 and b"STOLEN" not in done.stdout and b"HOME=/root" in done.stdout
+    for operands in (("-rL", f"{name}:/a"), ("-r", f"{name}:/a/self/"), ("-L", f"{name}:/a/environ")):
+        to = tmp_path / operands[0] / str(len(operands[1]))
+        to.mkdir(parents=True)
+        done = dockshell("cp", *operands, str(to), engine=docker, env=environment)
+        assert done.returncode == 1 and b"a link leads there to what the kernel shows" in done.stderr
+        assert not [each for each in to.rglob("*") if each.is_file()]
+    done = dockshell("cp", "-r", f"{name}:/host", str(tmp_path), engine=docker)
+    assert done.returncode == 0 and b"/host/proc was left out" in done.stderr and not os.listdir(tmp_path / "host")
+    files = RootFiles(docker.pid(name))
+    assert files.names("/a/self") == [] and files.read("/a/environ") is None
+    assert files.read(f"/host/proc/{os.getpid()}/status")
+    files.close()
+    # The same root, with the links: it is this process's own environment.
+    root = open_root(docker.pid(name))
+    with open(openat2(root, "/a/environ", os.O_RDONLY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), "rb") as own:
+        assert own.read() == Path("/proc/self/environ").read_bytes()
+    os.close(root)
 
 
 _DIGITS = with_header(record(b"comment", b"1" * 100_000))

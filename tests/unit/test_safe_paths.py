@@ -237,3 +237,57 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert name == b"new"
     for path, number in ((tmp_path / "none" / "new", ENOENT), (Path("/etc/passwd/x/y"), ENOTDIR)):
         assert _found(lambda path=path: safe_paths.parent(os.fsencode(path), follow=True)[0]) == number  # type: ignore[misc]
+
+
+# A process with a descriptor of a directory outside of its root, as no process of ours inside has.
+_JAILED = """
+import errno, json, os, socket, sys
+from dockshell.bridge import sockets
+from dockshell.forward import paths
+from dockshell.linux import mounts, safe_paths
+
+def tried(act):
+    try:
+        act()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "reached"
+
+class Control:
+    def send(self, told):
+        raise ConnectionError(errno.ECONNREFUSED, told)
+
+os.chdir(sys.argv[1])
+os.makedirs("jail/proc")
+os.mkdir("outside")
+open("outside/file", "w").close()
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind("outside/socket")
+    server.listen()
+    outside = os.open("outside", os.O_PATH)
+    mounts.mount("/proc", "jail/proc", flags=mounts.BIND | mounts.RECURSIVE)
+    os.chroot("jail")
+    os.chdir("/")
+    os.symlink(f"/proc/self/fd/{outside}", "link")
+    for place in (f"/proc/self/fd/{outside}", "/link"):
+        file, theirs = os.fsencode(place + "/file"), os.fsencode(place + "/socket")
+        print(tried(lambda: os.open(file, os.O_RDONLY)), tried(lambda: socket.socket(socket.AF_UNIX).connect(theirs)))
+        print(tried(lambda: safe_paths.opened(file, os.O_RDONLY)), tried(lambda: paths._reach(theirs)))
+        print(*(tried(lambda: act(Control(), file + b"2")) for act in (sockets.connect_path, sockets.listen_path)))
+def lacking(*_):
+    raise OSError(errno.ENOSYS, "")
+safe_paths.openat2 = lacking
+print(tried(lambda: safe_paths.opened(file, os.O_RDONLY)))
+"""
+
+
+def test_nothing_outside_is_reached(world: World, tmp_path: Path) -> None:
+    """By a link of /proc to a descriptor of something outside: not a file, nor a Unix socket, to connect to or to
+    listen at. By plain system calls both are (the first line of each three)."""
+    world.need_program("unshare")
+    argv = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", _JAILED, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, check=False, cwd=Path(__file__).parents[2], timeout=60)
+    lines = done.stdout.decode().splitlines()
+    refused = ["ELOOP ENOENT", "ECONNREFUSED ECONNREFUSED"]
+    assert lines == ["reached reached", *refused, "reached reached", *refused, "ENOENT"], done
+    assert sorted(os.listdir(tmp_path / "outside")) == ["file", "socket"]
