@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-__all__ = ["NOBODY", "Entry", "admits", "complaints", "parse", "read"]
+__all__ = ["NOBODY", "Entry", "Reader", "admits", "complaints", "parse"]
 
 _LARGEST = 1 << 20  # bytes of the file
 _LEAST_RSA = 2048  # bits
@@ -119,14 +119,25 @@ def admits(containers: tuple[str, ...], name: str) -> bool:
     return not containers or _chosen(name, containers, fnmatchcase)
 
 
-def read(path: str) -> list[Entry]:
-    """The lines that are understood. Raises DockshellError where the file can't be read, or others than root and us
-    could write it (what sshd calls StrictModes)."""
-    return parse(_content(path))[0]
+class Reader:
+    """A file of keys, read anew each time; its lines are taken apart where they have changed since."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._content = b""
+        self._entries: list[Entry] = []
+
+    def entries(self) -> list[Entry]:
+        """The lines that are understood. Raises DockshellError where the file can't be read, or others than root and us
+        could write it (what sshd calls StrictModes)."""
+        content = _content(self._path)
+        if content != self._content:
+            self._content, self._entries = content, parse(content)[0]
+        return self._entries
 
 
 def complaints(path: str) -> list[str]:
-    """A sentence about each line of the file that isn't understood. Raises as read() does."""
+    """A sentence about each line of the file that isn't understood. Raises as Reader does."""
     return [
         f"{printable(path)}, line {number}: {reason}; this line lets nobody in"
         for number, reason in parse(_content(path))[1]

@@ -15,14 +15,14 @@ import asyncssh
 from asyncssh.kex import get_kex_algs
 from asyncssh.packet import SSHPacket
 
-__all__ = ["WINDOW", "Agent", "Channel", "key_exchanges", "open_agent", "truncatable"]
+from dockshell.bridge.errand import passed_on
+
+__all__ = ["WINDOW", "Agent", "Channel", "decided_by", "key_exchanges", "open_agent", "truncatable"]
 
 WINDOW = 2 << 20  # bytes that a client may send ahead, for each channel; what OpenSSH has too
 _LARGEST_PACKET = 32 << 10
 _MOST_VARIABLES = 64
 _LARGEST_VARIABLE = 4 << 10  # bytes
-# The language counts for a login shell only (errands.py); git's word is how its version 2 is asked for.
-_PASSED_ON = ("LANG", "COLORTERM", "NO_COLOR", "GIT_PROTOCOL")
 
 
 class Agent(Protocol):
@@ -51,7 +51,7 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         name, value = packet.get_string(), packet.get_string()
         packet.check_end()
         known = name.decode("ascii", "replace")
-        if not (known in _PASSED_ON or (known.startswith("LC_") and known.isidentifier())):
+        if not passed_on(known):
             return False
         if len(self.variables) >= _MOST_VARIABLES or len(value) > _LARGEST_VARIABLE or b"\0" in value:
             return False
@@ -75,6 +75,16 @@ async def open_agent(connection: asyncssh.SSHServerConnection, factory: Callable
     """A new connection to the client's agent."""
     opened: Awaitable[Any] = connection.create_agent_channel().open(factory)
     return await opened
+
+
+def decided_by(connection: asyncssh.SSHServerConnection, decide: Callable[[bytes, bytes, bytes], bool]) -> None:
+    """Has each login by a public key decided by somebody else. decide: given the key (RFC 4253, 6.6), the request as it
+    came and its signature, the latter two empty where the client only asks whether that key will do (RFC 4252, 7)."""
+
+    async def validate(username: str, key: bytes, message: bytes, signature: bytes) -> bool:
+        return decide(key, message, signature)
+
+    connection.validate_public_key = validate  # type: ignore[method-assign,assignment]
 
 
 def key_exchanges(*wanted: str) -> list[str]:

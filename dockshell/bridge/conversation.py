@@ -13,18 +13,16 @@ import asyncssh
 
 from dockshell.bridge import scp
 from dockshell.bridge.channel import Channel
-from dockshell.bridge.errand import Errand
+from dockshell.bridge.errand import LONGEST_LINE, MOST_CELLS, Allowed, Errand
 from dockshell.engines.json import decode, encode
 from dockshell.errors import printable
 from dockshell.linux import open_files
 from dockshell.linux.descriptors import widened
-from dockshell.model import noun, replace
+from dockshell.model import replace
 
-__all__ = ["SPARE", "Allowed", "Conversation", "Host"]
+__all__ = ["SPARE", "Conversation", "Host"]
 
 _CHUNK = 1 << 18
-_LONGEST_LINE = 128 << 10  # what execve(2) takes as one argument: MAX_ARG_STRLEN
-_MOST = 0xFFFF
 SPARE = 16  # descriptors that are kept free for all else that the process does
 # RFC 4254, 6.10, without SIG.
 _SIGNALS = {
@@ -32,20 +30,6 @@ _SIGNALS = {
     "TERM": 15, "USR1": 10, "USR2": 12,
 }  # fmt: skip
 _NAMES = {number: name for name, number in _SIGNALS.items()}
-
-
-@noun(frozen=True)
-class Allowed:
-    """What somebody who has logged in may do. target, user, admitted: as an errand has them. line: the only command
-    that may run, whatever is asked for; None for any. forwarding, agent, terminals: whether those may be had."""
-
-    target: str
-    user: str = ""
-    admitted: tuple[str, ...] | None = None
-    line: bytes | None = None
-    forwarding: bool = True
-    agent: bool = True
-    terminals: bool = True
 
 
 class Host:
@@ -75,7 +59,7 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._channel: Channel | None = None
-        self._errand = Errand("command", host.allowed.target, host.allowed.admitted, host.allowed.user)
+        self._errand = Errand("command")
         self._kind = ""
         self._terminal = False
         self._control: Any = None
@@ -90,7 +74,9 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         self._channel = chan
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
-        columns, rows = (size if 0 < size <= _MOST else usual for size, usual in zip(term_size, (80, 24), strict=False))
+        columns, rows = (
+            size if 0 < size <= MOST_CELLS else usual for size, usual in zip(term_size, (80, 24), strict=False)
+        )
         kind = (("TERM", term_type),) if term_type.isprintable() and 0 < len(term_type) < 64 else ()
         self._errand = replace(self._errand, terminal=(columns, rows), env=kind)
         self._terminal = True
@@ -106,22 +92,13 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
         return subsystem == "sftp" and self._asked("sftp", b"")
 
     def _asked(self, kind: str, line: bytes) -> bool:
-        if len(line) > _LONGEST_LINE or b"\0" in line:
+        if len(line) > LONGEST_LINE or b"\0" in line:
             return False
+        self._errand = replace(self._errand, what="files" if kind == "sftp" else "command", line=line)
+        # What is made of it is the steward's to say (errand.py, permitted); this is what it is called.
         forced = self._host.allowed.line
-        if forced is not None:
-            if line:  # as sshd tells it: sshd(8), command=
-                asked = ("SSH_ORIGINAL_COMMAND", line.decode("utf-8", "surrogateescape"))
-                self._errand = replace(self._errand, env=(*self._errand.env, asked))
-            kind, line = "exec", forced
-        words = scp.words_of(line) if kind == "exec" else None
-        if words:
-            self._errand = replace(self._errand, what="files", words=tuple(words))
-        elif kind == "sftp":
-            self._errand = replace(self._errand, what="files")
-        else:
-            self._errand = replace(self._errand, line=line)
-        self._kind = "scp" if words else kind
+        runs = forced if forced is not None else line if kind == "exec" else b""
+        self._kind = "scp" if scp.words_of(runs) else "exec" if forced is not None else kind
         return True
 
     def session_started(self) -> None:
@@ -268,7 +245,7 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
             self._tell({"signal": number})
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
-        if self._terminal and 0 < width <= _MOST and 0 < height <= _MOST:
+        if self._terminal and 0 < width <= MOST_CELLS and 0 < height <= MOST_CELLS:
             self._tell({"size": [width, height]})
 
     def break_received(self, msec: int) -> bool:

@@ -1,16 +1,19 @@
 """What is done in a container, each in a process of its own that the steward forked: a command, files, a socket.
 
 By its control socket an errand hears of sizes and signals, and tells its end, or its failure, as JSON. The end of that
-socket means that whoever asked is gone: then the errand ends too, and whatever it runs."""
+socket means that whoever asked is gone: then the errand ends too, and whatever it runs; at any moment, while a name is
+looked up or an engine doesn't answer as well. Until something runs there is a deadline besides."""
 
 from __future__ import annotations
 
 import os
+from _socket import MSG_DONTWAIT, MSG_PEEK
 
 from dockshell.engines.json import decode, encode
 from dockshell.entering import Way, run
 from dockshell.errors import DockshellError, Fault, NoRoute, printable
 from dockshell.linux import open_files, passing
+from dockshell.linux.signals import signal
 from dockshell.model import Command, Size
 from dockshell.resolve import resolve_running
 from dockshell.routes import Login
@@ -38,24 +41,41 @@ __all__ = ["carry_out", "get_ready"]
 _NET_BIND_SERVICE = 10  # capability.h
 
 
+# Seconds until a socket is there (names.py and sockets.py give up before), and until anything else runs.
+_SOCKET, _ELSE = 60, 180
+
+
 class _Gone(DockshellError):
     """Whoever asked is gone."""
 
 
+class _Full(DockshellError):
+    """There is no room for more."""
+
+
 def get_ready() -> None:
     """Imports what nearly every errand takes, once for all of them."""
+    import fcntl
+
     from dockshell import relay
+    from dockshell.bridge import scp
     from dockshell.engines import docker, local
     from dockshell.routes import nsenter, nsenter_facts, nsenter_session
 
-    _ = (relay, docker, local, nsenter, nsenter_facts, nsenter_session)
+    _ = (fcntl, relay, scp, docker, local, nsenter, nsenter_facts, nsenter_session)
 
 
-def carry_out(errand: Errand, control: socket, given: list[int], setting: Setting) -> NoReturn:
-    """Does it, and ends the process. given: descriptors that came along, as each kind of errand has them."""
+def carry_out(wanted: Callable[[], Errand], control: socket, given: list[int], setting: Setting) -> NoReturn:
+    """Does what is wanted, and ends the process. wanted: raises DockshellError where that isn't allowed, ValueError
+    where it makes no sense. given: descriptors that came along, as each kind of errand has them."""
     log = 2
     try:
         log = os.dup(2)  # which a command's own takes the place of
+        try:
+            errand = wanted()
+        except ValueError:
+            raise DockshellError("that makes no sense") from None
+        _watch(control, _ELSE if errand.what in ("command", "files") else _SOCKET)
         _KINDS[errand.what](errand, control, given, setting)
         os._exit(0)
     except _Gone:
@@ -63,13 +83,46 @@ def carry_out(errand: Errand, control: socket, given: list[int], setting: Settin
     except Fault as fault:
         _own_up(fault, control, log, setting)
     except DockshellError as error:
-        _tell(control, {"error": str(error), "code": error.exit_code})
+        _tell(control, {"error": str(error), "code": error.exit_code, "exhausted": isinstance(error, _Full)})
     except OSError as error:
         short = open_files.shortage(error)
         _tell(control, {"error": short or str(error), "code": 125, "exhausted": bool(short)})
     except Exception as error:
         _own_up(Fault.of(error), control, log, setting)
     os._exit(125)
+
+
+def _watch(control: socket, seconds: int) -> None:
+    """Ends the process once whoever asked is gone, or the time is over: by signals, which reach it wherever it waits.
+    fcntl(2), O_ASYNC; alarm(2)."""
+    from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
+
+    def heard(number: int, frame: object) -> None:
+        try:
+            if control.recv(1, MSG_PEEK | MSG_DONTWAIT):
+                return  # what was said is for relay() to read
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        os._exit(0)
+
+    def late(number: int, frame: object) -> None:
+        _tell(control, {"error": "it took too long", "code": 125})
+        os._exit(125)
+
+    signal.signal(signal.SIGIO, heard)
+    signal.signal(signal.SIGALRM, late)
+    fcntl(control, F_SETOWN, os.getpid())
+    fcntl(control, F_SETFL, fcntl(control, F_GETFL) | os.O_ASYNC)
+    heard(0, None)  # it may be gone already
+    signal.alarm(seconds)
+
+
+def _begun() -> None:
+    """Something runs: from here on relay() hears by the control socket, or whatever runs does."""
+    signal.alarm(0)
+    signal.signal(signal.SIGIO, lambda number, frame: None)  # not SIG_IGN, which execve(2) would pass on
 
 
 def _own_up(fault: Fault, control: socket, log: int, setting: Setting) -> None:
@@ -174,7 +227,8 @@ def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -
     do = {"connect-path": sockets.connect_path, "listen-path": sockets.listen_path, "agent": sockets.listen_agent}
     act = do[errand.what]
     held = (control.fileno(),)
-    _driven(nsenter.act(container, command, lambda start, files: lambda: act(control, errand.path), held), None)
+    session = nsenter.act(container, command, lambda start, files: lambda: act(control, errand.path), held)
+    _driven(session, None)
 
 
 _KINDS = {
@@ -191,6 +245,18 @@ _KINDS = {
 def _container(errand: Errand, setting: Setting) -> Container:
     """The one that is meant, found anew for each errand: it may have been started anew in the meantime. Raises
     DockshellError; to somebody who may not enter it, it is as if it weren't there."""
+    container = _found(errand, setting)
+    if setting.desk:
+        try:
+            setting.desk.send(container.id.encode("utf-8", "replace")[:1024])
+            if not setting.desk.recv(1):
+                raise _Full(f"there are too many sessions and forwards in {printable(container.name)}: end some")
+        except OSError:
+            pass  # the steward is gone, and with it all that it could count
+    return container
+
+
+def _found(errand: Errand, setting: Setting) -> Container:
     if errand.admitted is None:
         return resolve_running(parse(errand.target), setting.place, setting.voice)
     from dockshell.bridge import authorized
@@ -265,6 +331,7 @@ def _driven(session: Session, control: socket | None) -> int:
     """Waits for what acts inside → its exit code."""
     from dockshell.relay import relay
 
+    _begun()
     try:
         others = _heard(control, session) if control else {}
         return relay(session, terminal=False, input=False, others=others)
@@ -274,6 +341,7 @@ def _driven(session: Session, control: socket | None) -> int:
 
 def _heard(control: socket, session: Session) -> Mapping[int, Callable[[], None]]:
     """What comes by the control socket, for relay()."""
+    _begun()
 
     def hear() -> None:
         told = control.recv(1 << 10)

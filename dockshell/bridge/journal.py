@@ -18,12 +18,12 @@ class Journal:
     every line says besides (the peer, the connection). No command, no path and no key's private half is ever told."""
 
     def __init__(self, descriptor: int, **known: str | int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._known = known
 
     def about(self, **known: str | int) -> Journal:
         """The same, with more that every line says."""
-        return Journal(self._descriptor, **self._known, **known)
+        return Journal(self.descriptor, **self._known, **known)
 
     def tell(self, event: str, **facts: str | int | None) -> None:
         """event: `listening`, `login`, `refusal`, `session`, `end`, `disconnect`."""
@@ -31,7 +31,7 @@ class Journal:
         said = {name: _short(value) for name, value in {**self._known, **facts}.items() if value is not None}
         line = json.dumps({"time": when, "event": event, **said}, ensure_ascii=True)
         try:
-            os.write(self._descriptor, line.encode() + b"\n")
+            os.write(self.descriptor, line.encode() + b"\n")
         except OSError:
             pass  # a full disk keeps nobody out, nor in
 

@@ -1,9 +1,8 @@
 """`dockshell serve`: many SSH connections, each served by a process of its own (server.py), for people without an
 account on this machine.
 
-    ──▶ reception ──fork──▶ server, one for each connection ──▶ steward (one for all)
-
-The reception only counts: it reads nothing that a client sends."""
+The reception only counts: it reads nothing that a client sends. Who may come in is decided by the admission
+(admission.py, which has a picture of all of them)."""
 
 from __future__ import annotations
 
@@ -19,22 +18,22 @@ from collections.abc import Callable
 from errno import EMFILE
 from typing import Any, NoReturn
 
-from dockshell.bridge import authorized
-from dockshell.bridge.conversation import Allowed
+from dockshell.bridge.admission import Admission, Asking
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.server import serve
-from dockshell.bridge.steward import Steward
 from dockshell.errors import DockshellError, Fault
 from dockshell.linux import open_files
+from dockshell.linux.confinement import Nowhere, confine
+from dockshell.linux.descriptors import let_go
 from dockshell.model import noun
-from dockshell.ssh.keys import fingerprint
 
 __all__ = ["Limits", "Reception", "neighbourhood", "source", "victim"]
 
 _FORGET = 10_000  # sources that are remembered at once
 _FAILURE = 10.0  # a failed login counts as so many connections
 _LET_GO = 2.0  # seconds for the servers to end when we are told to
-_EACH, _ELSE = 2, 32  # descriptors: of a connection, and of all else that is held open
+_EACH, _ELSE = 1, 32  # descriptors: of a connection, and of all else that is held open
+_NOBODY = 65534  # the user and group that own nothing: nobody and nogroup, or 16 bits of -2
 _REFUSALS = ""  # in place of an address: the lines that the journal has of refusals
 _PAUSE = 0.5  # seconds without new connections, where one could not even be taken
 # Lines before any of SSH's own: RFC 4253, 4.2.
@@ -94,23 +93,20 @@ def victim(newcomer: str, waiting: dict[int, str], choose: Callable[[list[int]],
 
 
 class Reception:
-    """listeners: sockets that listen; keys: the path of the authorized keys, which is read anew for each connection."""
+    """listeners: sockets that listen."""
 
-    def __init__(
-        self, listeners: list[socket.socket], keys: str, steward: Steward, host_key: str, journal: Journal
-    ) -> None:
+    def __init__(self, listeners: list[socket.socket], admission: Admission, journal: Journal) -> None:
         self._listeners = listeners
-        self._keys = keys
-        self._steward = steward
-        self._host_key = host_key
+        self._admission = admission
         self._journal = journal
         self._limits = Limits()
-        self._guests: dict[int, _Guest] = {}
+        self._guests: dict[int, _Guest] = {}  # by the number of the process
         self._allowances: dict[str, tuple[float, float]] = {}
         self._count = 0
         self._untold = 0  # refusals that no line was written for
         self._files = 0  # how many may be open
         self._paused_until = 0.0
+        self._nowhere = _nowhere()
 
     def limited(self, limits: Limits) -> Reception:
         """With these limits."""
@@ -118,44 +114,51 @@ class Reception:
         return self
 
     def run(self) -> None:
-        """Serves until TERM or INT; then ends all connections."""
+        """Serves until TERM or INT; then ends all connections. Raises DockshellError where the admission is gone."""
         self._files = open_files.raise_limit()
         awake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         stopped: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: stopped.append(number))
-        while not stopped:
-            poller = select.poll()
-            paused = self._paused_until - time.monotonic()
-            listening = [each.fileno() for each in self._listeners] if paused <= 0 else []
-            for descriptor in (awake, *listening):
-                poller.register(descriptor, select.POLLIN)
-            for guest in self._guests.values():
-                for descriptor in guest.descriptors:
-                    poller.register(descriptor, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poller.poll(int(paused * 1000) + 1 if paused > 0 else None)}
-            for guest in list(self._guests.values()):
-                self._look_after(guest, ready)
-            for listener in self._listeners:
-                if listener.fileno() in ready:
-                    self._receive(listener)
-        signal.set_wakeup_fd(-1)
-        self._close()
+        try:
+            while not stopped:
+                self._turn(awake)
+        finally:
+            signal.set_wakeup_fd(-1)
+            self._close()
 
-    def _look_after(self, guest: _Guest, ready: set[int]) -> None:
-        if guest.word in ready:
-            told = os.read(guest.word, 64)
-            guest.inside = guest.inside or b"in" in told
-            if b"refused" in told:
+    def _turn(self, awake: int) -> None:
+        poller = select.poll()
+        paused = self._paused_until - time.monotonic()
+        listening = [each.fileno() for each in self._listeners] if paused <= 0 else []
+        for descriptor in (awake, self._admission.fileno(), *listening):
+            poller.register(descriptor, select.POLLIN)
+        for guest in self._guests.values():
+            poller.register(guest.pidfd, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poller.poll(int(paused * 1000) + 1 if paused > 0 else None)}
+        if self._admission.fileno() in ready:
+            self._hear()
+        for guest in list(self._guests.values()):
+            if guest.pidfd in ready:
+                os.waitpid(guest.pid, 0)
+                guest.close()
+                del self._guests[guest.pid]
+        for listener in self._listeners:
+            if listener.fileno() in ready:
+                self._receive(listener)
+
+    def _hear(self) -> None:
+        try:
+            events = self._admission.events()
+        except OSError:
+            raise DockshellError("what decides who comes in, or enters containers, ended: start serve again") from None
+        for number, inside in events:
+            guest = next((each for each in self._guests.values() if each.number == number), None)
+            if guest and inside:
+                guest.inside = True
+            elif guest and not guest.dropped:
                 self._spend(guest.address, _FAILURE)
-            if not told:
-                guest.deaf()
-        if guest.pidfd in ready:
-            os.waitpid(guest.pid, 0)
-            guest.close()
-            del self._guests[guest.pid]
-            guest.journal.tell("disconnect")
 
     def _receive(self, listener: socket.socket) -> None:
         try:
@@ -178,10 +181,10 @@ class Reception:
             try:
                 if _ELSE + _EACH * (len(self._guests) + 1) > self._files:
                     raise OSError(EMFILE, os.strerror(EMFILE))
-                self._fork(connection, peer, journal)
+                self._fork(connection, peer)
             except OSError as error:
                 short = open_files.shortage(error)
-                why = short or f"what enters containers is gone: {error.strerror}"
+                why = short or f"what decides who comes in is gone: {error.strerror}"
                 self._turn_away(connection, journal, why, busy=bool(short))
 
     def _make_room(self, address: str) -> bool:
@@ -199,7 +202,10 @@ class Reception:
         chosen = victim(neighbourhood(address), waiting)
         if chosen < 0:
             return False
-        self._guests[chosen].drop()
+        guest = self._guests[chosen]
+        guest.dropped = True
+        self._admission.dropped(guest.number)
+        os.kill(guest.pid, signal.SIGKILL)
         return True
 
     def _turn_away(self, connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
@@ -213,51 +219,38 @@ class Reception:
             connection.setblocking(False)
             connection.send(_BUSY if busy else _BROKEN)
 
-    def _fork(self, connection: socket.socket, peer: tuple[Any, ...], journal: Journal) -> None:
+    def _fork(self, connection: socket.socket, peer: tuple[Any, ...]) -> None:
         """Raises OSError."""
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            word, their_word = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, their_word)
-            ours.callback(os.close, word)
-            handle = self._steward.another()
-            theirs.callback(handle.close)
+        channel = self._admission.another(self._count, str(peer[0]), int(peer[1]))
+        try:
             pid = os.fork()
             if pid == 0:
-                try:
-                    self._serve(connection, peer, handle, their_word, journal)
-                except Exception as error:
-                    if not isinstance(error, OSError):  # the other side went away
-                        os.write(2, f"dockshell: {Fault.of(error)}\n".encode())
-                finally:
-                    os._exit(1)
+                self._serve(connection, peer, channel)
             try:
-                self._guests[pid] = _Guest(pid, word, str(peer[0]), journal)
+                self._guests[pid] = _Guest(pid, self._count, str(peer[0]))
             except OSError:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 raise
-            ours.pop_all()
+        finally:
+            channel.close()
 
-    def _serve(
-        self, connection: socket.socket, peer: tuple[Any, ...], handle: Steward, word: int, journal: Journal
-    ) -> NoReturn:
+    def _serve(self, connection: socket.socket, peer: tuple[Any, ...], channel: socket.socket) -> NoReturn:
         """In the process of one connection."""
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        for listener in self._listeners:
-            listener.close()
-        for guest in self._guests.values():
-            guest.close()
-        self._steward.close()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        gate = Asking(channel, self._admission.public)
         try:
-            gate = _Keys(self._keys, peer, journal, lambda told: _write(word, told))
-        except DockshellError as error:  # the file was changed since we began
-            journal.tell("refusal", why=str(error))
-            os._exit(1)
-        serve(connection.fileno(), connection.fileno(), gate, handle, self._host_key, peer)
-        os._exit(0)
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            let_go({connection.fileno(), channel.fileno(), *(self._nowhere.descriptors if self._nowhere else ())})
+            confine(_NOBODY, _NOBODY, self._nowhere)
+            serve(connection.fileno(), connection.fileno(), gate, peer)
+        except Exception as error:
+            if not isinstance(error, OSError):  # the other side went away
+                gate.fault(str(Fault.of(error)))
+        finally:
+            os._exit(0)
 
     def _spend(self, address: str, cost: float) -> bool:
         """Takes so much of a source's allowance (a token bucket) → was there enough?"""
@@ -285,90 +278,27 @@ class Reception:
                 os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             guest.close()
-            guest.journal.tell("disconnect")
         self._guests.clear()
+        self._admission.close()
+        self._admission.wait(_LET_GO)
 
 
 class _Guest:
-    """A connection's process. word: a pipe by which it says that somebody logged in, or didn't."""
+    """A connection's process. number: the connection's; inside: whether somebody has logged in; dropped: whether it was
+    ended to make room."""
 
-    def __init__(self, pid: int, word: int, address: str, journal: Journal) -> None:
-        self.pid, self.word, self.address, self.journal = pid, word, address, journal
+    def __init__(self, pid: int, number: int, address: str) -> None:
+        self.pid, self.number, self.address = pid, number, address
         self.pidfd = os.pidfd_open(pid)
         self.inside = self.dropped = False
 
-    def drop(self) -> None:
-        """Ends it, to make room."""
-        self.dropped = True
-        os.kill(self.pid, signal.SIGKILL)
-        self.journal.tell("refusal", why="it hadn't logged in when there were too many connections")
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        return (self.pidfd,) if self.word < 0 else (self.pidfd, self.word)
-
-    def deaf(self) -> None:
-        """Nothing more is said."""
-        if self.word >= 0:
-            os.close(self.word)
-        self.word = -1
-
     def close(self) -> None:
-        self.deaf()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-        self.pidfd = -1
+        os.close(self.pidfd)
 
 
-class _Keys:
-    """The `Gate` of those whose public keys stand in a file. The name that they log in with is the container's."""
-
-    def __init__(self, path: str, peer: tuple[Any, ...], journal: Journal, tell: Callable[[bytes], None]) -> None:
-        self._entries = authorized.read(path)
-        self._address = str(peer[0])
-        self._journal = journal
-        self._tell = tell
-        self._shown = authorized.NOBODY
-
-    def open_to(self, name: str) -> Allowed | None:
+def _nowhere() -> Nowhere | None:
+    """None where no namespaces can be made: without root, or in a container."""
+    try:
+        return Nowhere() if os.geteuid() == 0 else None
+    except OSError:
         return None
-
-    def admits(self, name: str, blob: bytes) -> Allowed | None:
-        now = time.time()
-        fitting = (each for each in self._entries if each.blob == blob and each.valid(self._address, now))
-        entry = next(fitting, None)
-        if entry is None:
-            return None
-        self._shown = entry
-        return Allowed(
-            target=name,
-            user=entry.user,
-            admitted=entry.containers,
-            line=entry.command,
-            forwarding=entry.forwarding,
-            agent=entry.agent,
-            terminals=entry.pty,
-        )
-
-    def entered(self, name: str, key: bytes) -> None:
-        self._tell(b"in")
-        self._journal = self._journal.about(target=name)
-        self._journal.tell("login", key=fingerprint(key), comment=self._shown.comment)
-
-    def refused(self, name: str, why: str) -> None:
-        self._tell(b"refused")
-        self._journal.tell("refusal", target=name, why=why)
-
-    def began(self, kind: str) -> None:
-        self._journal.tell("session", kind=kind)
-
-    def ended(self, kind: str, code: int | None) -> None:
-        self._journal.tell("end", kind=kind, code=code)
-
-    def exhausted(self, kind: str, why: str) -> None:
-        self._journal.tell("refusal", kind=kind, why=why)
-
-
-def _write(descriptor: int, told: bytes) -> None:
-    with contextlib.suppress(OSError):
-        os.write(descriptor, told)

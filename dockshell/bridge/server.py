@@ -8,14 +8,16 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from errno import EPIPE
 from typing import Any, Protocol
 
 import asyncssh
 
 import dockshell
-from dockshell.bridge.channel import WINDOW, Channel, key_exchanges, open_agent, truncatable
-from dockshell.bridge.conversation import SPARE, Allowed, Conversation, Host
-from dockshell.bridge.errand import Errand
+from dockshell.bridge.admission import SIGNATURES
+from dockshell.bridge.channel import WINDOW, Channel, decided_by, key_exchanges, open_agent, truncatable
+from dockshell.bridge.conversation import SPARE, Conversation, Host
+from dockshell.bridge.errand import Allowed, Errand
 from dockshell.bridge.forwarding import Exhausted, Flow, Listener, ask, connect
 from dockshell.bridge.steward import Steward
 from dockshell.bridge.wire import Wire
@@ -44,24 +46,23 @@ _CIPHERS = (
     "aes256-ctr",
 )  # fmt: skip
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
-_SIGNATURES = (
-    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
-)  # fmt: skip
 
 
 class Gate(Protocol):
-    """Who may come in."""
+    """Who may come in, and our own host key."""
 
-    def open_to(self, name: str) -> Allowed | None:
-        """What somebody of that name may do without showing a key; None where a key is asked for."""
+    host_key: asyncssh.SSHKeyPair
 
-    def admits(self, name: str, blob: bytes) -> Allowed | None:
-        """What whoever holds that public key (RFC 4253, 6.6) may do; None for nothing. Called for each key that is
-        shown, so also before it is proved."""
+    def open_to(self, name: str) -> tuple[Allowed, Steward] | None:
+        """What somebody of that name may do without showing a key, and who does it for them; None where a key is asked
+        for. Raises OSError where nobody does."""
 
-    def entered(self, name: str, key: bytes) -> None:
-        """They are in, by the key that was admitted last."""
+    def knows(self, key: bytes) -> bool:
+        """May whoever holds that public key (RFC 4253, 6.6) come in?"""
+
+    def lets_in(self, request: bytes, signature: bytes) -> tuple[Allowed, Steward] | None:
+        """What whoever signed that request to log in (RFC 4252, 7) may do, and who does it for them; None for
+        nothing."""
 
     def refused(self, name: str, why: str) -> None:
         """They are not."""
@@ -79,17 +80,21 @@ class Gate(Protocol):
 class Open:
     """The `Gate` for whoever started this process: who may do that may enter the container too."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, steward: Steward, host_key: str) -> None:
+        """host_key: the path of the private key."""
         self._target = target
+        self._steward = steward
+        self.host_key = asyncssh.load_keypairs(host_key)[0]
 
-    def open_to(self, name: str) -> Allowed | None:
-        return Allowed(self._target, "" if name == OWN_USER else name)
+    def open_to(self, name: str) -> tuple[Allowed, Steward] | None:
+        allowed = Allowed(self._target, "" if name == OWN_USER else name)
+        return allowed, self._steward.another(allowed)
 
-    def admits(self, name: str, blob: bytes) -> Allowed | None:
+    def knows(self, key: bytes) -> bool:
+        return False
+
+    def lets_in(self, request: bytes, signature: bytes) -> tuple[Allowed, Steward] | None:
         return None
-
-    def entered(self, name: str, key: bytes) -> None:
-        pass
 
     def refused(self, name: str, why: str) -> None:
         pass
@@ -104,17 +109,15 @@ class Open:
         pass  # the client sees it
 
 
-def serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...] = ()) -> None:
-    """Serves the one SSH connection over these descriptors (pipes, or twice the same socket), to its end. host_key: the
-    path of the private key that proves us; peer: the other side's address and port, if it has one. Raises
-    DockshellError where the other side speaks no SSH."""
+def serve(source: int, sink: int, gate: Gate, peer: tuple[Any, ...] = ()) -> None:
+    """Serves the one SSH connection over these descriptors (pipes, or twice the same socket), to its end. peer: the
+    other side's address and port, if it has one. Raises DockshellError where the other side speaks no SSH."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)  # typed at the terminal of the client, whose business it is
-    open_files.raise_limit()
     # Not asyncio.run(), which starts a thread to end its executor. What is left in the loop ends with the process.
     loop = asyncio.new_event_loop()
     loop.set_default_executor(_InPlace())
-    loop.run_until_complete(_serve(source, sink, gate, steward, host_key, peer))
+    loop.run_until_complete(_serve(source, sink, gate, peer))
 
 
 class _InPlace(ThreadPoolExecutor):
@@ -130,8 +133,8 @@ class _InPlace(ThreadPoolExecutor):
         return done
 
 
-async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key: str, peer: tuple[Any, ...]) -> None:
-    door = _Door(gate, steward)
+async def _serve(source: int, sink: int, gate: Gate, peer: tuple[Any, ...]) -> None:
+    door = _Door(gate)
     asyncio.get_running_loop().set_exception_handler(door.erred)
     try:
         wire = Wire(source, sink, door.jam, peer)
@@ -140,13 +143,13 @@ async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key:
             tunnel=wire,  # what it asks of one is create_connection()
             config=None,
             server_factory=lambda: door,
-            server_host_keys=[host_key],
+            server_host_keys=[gate.host_key],
             server_version=f"dockshell_{dockshell.__version__}",
             kex_algs=[*key_exchanges(_POST_QUANTUM), *_KEY_EXCHANGES],
             encryption_algs=_CIPHERS,
             mac_algs=_MACS,
             compression_algs=None,
-            signature_algs=_SIGNATURES,
+            signature_algs=SIGNATURES,
             encoding=None,
             line_editor=False,
             x11_forwarding=False,
@@ -169,13 +172,12 @@ async def _serve(source: int, sink: int, gate: Gate, steward: Steward, host_key:
 class _Door(asyncssh.SSHServer, Host):
     """The connection, as asyncssh tells of it."""
 
-    def __init__(self, gate: Gate, steward: Steward) -> None:
+    def __init__(self, gate: Gate) -> None:
         self.allowed = Allowed("")
         self._gate = gate
-        self._steward = steward
+        self._steward: Steward | None = None
         self._connection: Any = None
         self._name = ""
-        self._key = b""
         self._tries = 0
         self._in = False
         self._conversations: dict[Conversation, str] = {}
@@ -187,6 +189,7 @@ class _Door(asyncssh.SSHServer, Host):
 
     def connection_made(self, conn: Any) -> None:
         self._connection = conn
+        decided_by(conn, self._decide)
         asyncio.get_running_loop().call_later(_UNKNOWN, self._give_up)
 
     def _give_up(self) -> None:
@@ -199,30 +202,31 @@ class _Door(asyncssh.SSHServer, Host):
         if truncatable(self._connection):
             raise asyncssh.KeyExchangeFailed("this cipher takes a client with strict key exchange, or aes128-gcm")
         self._name = username
-        allowed = self._gate.open_to(username)
-        if allowed is None:
-            return True
-        self.allowed, self._in = allowed, True
-        self._gate.entered(username, b"")
-        return False
+        try:
+            found = self._gate.open_to(username)
+        except OSError:
+            raise asyncssh.ConnectionLost("what enters containers is gone") from None
+        return not self._let_in(found)
+
+    def _let_in(self, found: tuple[Allowed, Steward] | None) -> bool:
+        if found:
+            self.allowed, self._steward = found
+            self._in = True
+        return self._in
 
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def validate_public_key(self, username: str, key: Any) -> bool:
+    def _decide(self, key: bytes, request: bytes, signature: bytes) -> bool:
+        """Does that key do; or where a request is signed with it, does that let them in?"""
         self._tries += 1
         if self._tries > _MOST_TRIES:
             raise asyncssh.PermissionDenied("too many keys")
-        allowed = self._gate.admits(username, key.public_data)
-        if allowed is None:
-            return False
-        self._name, self.allowed, self._key, self._known = username, allowed, key.public_data, True
-        return True
-
-    def auth_completed(self) -> None:
-        if not self._in:
-            self._in = True
-            self._gate.entered(self._name, self._key)
+        if request:
+            return self._let_in(self._gate.lets_in(request, signature))
+        known = self._gate.knows(key)
+        self._known = self._known or known
+        return known
 
     def failed(self, error: BaseException) -> None:
         """The connection ended, or never came about."""
@@ -244,6 +248,8 @@ class _Door(asyncssh.SSHServer, Host):
         self._gate.exhausted(kind, why)
 
     def send(self, errand: Errand, descriptors: list[int]) -> Any:
+        if self._steward is None:
+            raise OSError(EPIPE, "nobody is in")
         return self._steward.send(errand, descriptors)
 
     def began(self, conversation: Conversation, kind: str) -> None:
@@ -284,10 +290,9 @@ class _Door(asyncssh.SSHServer, Host):
         return self._connected(self._errand("connect-path", path=dest_path.encode()))
 
     def _errand(self, what: str, **fields: Any) -> Errand:
-        allowed = self.allowed
-        if not allowed.forwarding:
+        if not self.allowed.forwarding:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "your key forwards nothing")
-        return Errand(what, allowed.target, allowed.admitted, allowed.user, **fields)
+        return Errand(what, **fields)
 
     async def _connected(self, errand: Errand) -> Any:
         if self._flowing >= _MOST_FORWARDED:
@@ -372,10 +377,8 @@ class _Door(asyncssh.SSHServer, Host):
     async def _offer_agent(self) -> bool:
         if self.agent_path:
             return True
-        allowed = self.allowed
-        errand = Errand("agent", allowed.target, allowed.admitted, allowed.user)
         try:
-            control, word, descriptor = await ask(self.send, errand, [])
+            control, word, descriptor = await ask(self.send, Errand("agent"), [])
         except DockshellError as error:
             if isinstance(error, Exhausted):
                 self.exhausted("agent", str(error))

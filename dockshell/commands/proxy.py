@@ -34,8 +34,10 @@ def run(arguments: Arguments) -> int:
 
     library.load()
     from dockshell.bridge.server import Open, serve
+    from dockshell.linux import open_files
 
-    serve(0, 1, Open(str(found)), steward, hostkey.private())
+    open_files.raise_limit()
+    serve(0, 1, Open(str(found), steward, hostkey.private()))
     return 0
 
 

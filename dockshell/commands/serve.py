@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _USUAL = "127.0.0.1:2222"
+_LEAST = 10  # connections that one key may have in any case
 
 
 def run(arguments: Arguments) -> int:
@@ -32,27 +33,27 @@ def run(arguments: Arguments) -> int:
         )
     keys = os.path.abspath(keys or own.ssh_file("authorized_keys"))
     told = voice(arguments)
-    steward = Steward.start(Setting(anywhere(arguments), via(arguments), told, bool(arguments.on("debug"))))
+    most = _most(arguments)
+    journal_to = _log(arguments.text("log"))
+    setting = Setting(anywhere(arguments), via(arguments), told, bool(arguments.on("debug")), sessions=100)
+    steward = Steward.start(setting)
     from dockshell.bridge import authorized, hostkey, library
 
     for line in authorized.complaints(keys):
         told.say(line)
     library.load()
+    from dockshell.bridge.admission import Admission
     from dockshell.bridge.journal import Journal
     from dockshell.bridge.reception import Limits, Reception
-    from dockshell.ssh.hostkeys import public_line
     from dockshell.ssh.keys import fingerprint
 
-    host_key = hostkey.private()
-    parsed = public_line(hostkey.public().encode())
+    journal = Journal(journal_to)
+    admission = Admission.start(keys, hostkey.private, steward, journal, max(_LEAST, most // 2))
     listeners = [_listening(family, address) for family, address in addresses]
-    journal = Journal(_log(arguments.text("log")))
     for each in listeners:
         bound, number = each.getsockname()[:2]
-        shown = fingerprint(parsed[1]) if parsed else ""
-        journal.tell("listening", address=bound, port=number, host_key=shown, keys=keys)
-    limits = Limits(connections=_most(arguments))
-    Reception(listeners, keys, steward, host_key, journal).limited(limits).run()
+        journal.tell("listening", address=bound, port=number, host_key=fingerprint(admission.public), keys=keys)
+    Reception(listeners, admission, journal).limited(Limits(connections=most)).run()
     return 0
 
 

@@ -40,8 +40,9 @@ def restore_limit() -> None:
 
 
 def need(count: int) -> None:
-    """Raises OSError with EMFILE where fewer descriptors than that can still be opened."""
-    lowest = os.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest number that is free: open(2)
+    """Raises OSError with EMFILE where fewer descriptors than that can still be opened. The process must have a
+    stdin."""
+    lowest = os.dup(0)  # the lowest number that is free: dup(2)
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit != resource.RLIM_INFINITY and lowest + count > limit:

@@ -337,8 +337,8 @@ def test_the_limit_of_open_files_is_raised(
         argv = shared_connection(server, name)
         held = [Held(argv) for _ in range(15)]
         assert all(each.began for each in held)
-        steward, *connections = children(server.process.pid)
-        assert [_soft_limit(pid) for pid in (server.process.pid, steward, *connections)] == [4000] * 3
+        steward, admission, *connections = children(server.process.pid)
+        assert [_soft_limit(pid) for pid in (server.process.pid, steward, admission, *connections)] == [4000] * 4
         assert {_soft_limit(pid) for pid in children(steward)} == {50}
         for each in held:
             assert each.end()[0] == 0

@@ -4,7 +4,11 @@ attack works where nothing guards against it."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,8 +21,8 @@ from typing import Any
 import pytest
 
 from dockshell.linux.namespaces import governs_network
-from tests.contract.watching import until
-from tests.world import World
+from tests.contract.watching import children, until
+from tests.world import Peer, World
 from tests.world.serving import Serve, Server
 
 _NO_ENGINE: Any = SimpleNamespace(url="unix:///nowhere/docker.sock")  # for what ends before a container is asked for
@@ -281,3 +285,186 @@ def test_capabilities_of_another_user_namespace_give_no_port(world: World) -> No
             assert process.stdout and process.stdout.readline() == b"in\n"
             assert governs_network(process.pid) is governs
             process.kill()
+
+
+def _server_of(client: _Raw, server: Server) -> int:
+    """The process that serves that connection, the first one: after the steward and the admission."""
+    return until(lambda: children(server.process.pid)[2:])[0]
+
+
+def _holds(pid: int, secret: bytes) -> bool:
+    """Are those bytes anywhere in that process's memory?"""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            first, last = (int(word, 16) for word in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw"):
+                with contextlib.suppress(OSError, ValueError, OverflowError):
+                    memory.seek(first)
+                    if secret in memory.read(last - first):
+                        return True
+    return False
+
+
+def test_who_reads_before_login_has_no_rights(
+    world: World, serve: Serve, keys: Callable[..., Path], environment: dict[str, str]
+) -> None:
+    """The process that speaks with the network is nobody, without a capability, an own file, a network or the host key,
+    before it reads a byte. (Control: the process that forks it has all of them, and the one that signs has the key.)"""
+    world.need_root()
+    with serve(_NO_ENGINE, keys("{key}")) as server:
+        client = _Raw(server.port)
+        pid = _server_of(client, server)
+        until(lambda: _status(pid)["Seccomp"] == "2")
+        theirs, ours = _status(pid), _status(server.process.pid)
+        assert theirs["Uid"].split() == theirs["Gid"].split() == ["65534"] * 4 and not theirs["Groups"]
+        assert ours["Uid"].split() == ["0"] * 4
+        assert {theirs[name].strip("0") for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {""}
+        assert (theirs["NoNewPrivs"], theirs["Seccomp"]) == ("1", "2") and ours["NoNewPrivs"] == "0"
+        assert os.listdir(f"/proc/{pid}/root") == [] and os.listdir(f"/proc/{server.process.pid}/root")
+        for kind in ("mnt", "net", "ipc", "uts"):
+            assert os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/{server.process.pid}/ns/{kind}")
+        held = {os.readlink(f"/proc/{pid}/fd/{number}").partition(":")[0] for number in os.listdir(f"/proc/{pid}/fd")}
+        assert held <= {"/dev/null", "socket", "pipe", "anon_inode"}
+        path = Path(environment["HOME"], ".local/share/dockshell/host_ed25519")
+        secret = base64.b64decode("".join(path.read_text().splitlines()[1:-1]))[161:193]
+        admission = children(server.process.pid)[1]
+        assert not _holds(pid, secret) and not _holds(server.process.pid, secret) and _holds(admission, secret)
+        client.close()
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+# What somebody does who has taken over the process that speaks SSH, told to the client in place of a key exchange.
+_TAKEN_OVER = """
+import json, os, socket, sys
+from dockshell.bridge import library
+library.load()
+from dockshell.bridge import reception
+from dockshell.engines.json import encode
+from dockshell.linux import passing
+from dockshell.linux.libc import syscall
+
+def attack(source, sink, gate, peer):
+    def ask(*words):
+        gate._channel.settimeout(20)
+        gate._channel.send(encode([each.decode("latin-1") for each in words]))
+        return passing.receive(gate._channel)
+
+    def open_to_all():
+        os.fork() or os._exit(0)
+        return "a process of its own"
+
+    tries = {
+        "read": lambda: open("/etc/passwd").read(10),
+        "write": lambda: open(MARK, "w").write("x"),
+        "engine": lambda: socket.socket(socket.AF_UNIX).bind(MARK + ".sock"),
+        "network": lambda: socket.create_connection(("127.0.0.1", PORT)).fileno(),
+        "fork": open_to_all,
+        "execute": lambda: os.fork() or os.execv("/bin/true", ["true"]),
+        "signal": lambda: os.kill(os.getppid(), 0),
+        "trace": lambda: open(f"/proc/{os.getppid()}/mem", "rb").fileno(),
+        "rights": lambda: os.setresuid(0, 0, 0),
+        "limits": lambda: __import__("resource").setrlimit(4, (1, 1)),
+    }
+    done = {}
+    for name, act in tries.items():
+        try:
+            act()
+            done[name] = True
+        except Exception as error:
+            done[name] = False
+    asked = {
+        "unsigned": (b"in", REQUEST, SIGNATURE),
+        "errand": (b"command", b"web"),
+    }
+    if CHANNEL:
+        for name, words in asked.items():
+            try:
+                content, given = ask(*words)
+                done[name] = bool(given)
+            except Exception:
+                done[name] = False
+    os.write(sink, json.dumps(done).encode() + b"\\n")
+    os._exit(0)
+
+reception.serve = attack
+GUARD
+from dockshell.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["attack", "control"])
+def test_who_takes_over_a_server_before_login_gets_nothing(
+    world: World, serve: Serve, keys: Callable[..., Path], tmp_path: Path, guarded: bool
+) -> None:
+    """Code of somebody else's in the process that reads what the network sends can't open, start, signal or reach
+    anything, and isn't let in by a login that nobody signed for that session. (Control: the same without the
+    confinement.)"""
+    world.need_root()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        guard = "" if guarded else "reception.confine = lambda *_: None"
+        values = {
+            "MARK": str(tmp_path / "mark"),
+            "PORT": listener.getsockname()[1],
+            "CHANNEL": guarded,
+            "REQUEST": b"\x32" + b"".join(map(_string, (b"web", b"ssh-connection", b"publickey"))),
+            "SIGNATURE": _string(b"ssh-ed25519") + _string(bytes(64)),
+        }
+        script = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        script += _TAKEN_OVER.replace("GUARD", guard)
+        with (
+            serve(_NO_ENGINE, keys("{key}"), command=[sys.executable, "-P", "-c", script]) as server,
+            socket.create_connection(("127.0.0.1", server.port), 60) as client,
+            client.makefile() as told,
+        ):
+            done = json.loads(told.readline())
+        assert set(done.values()) == {not guarded}, done
+        assert os.path.exists(tmp_path / "mark") is not guarded
+
+
+_LIES = """
+import sys
+from dockshell.bridge import library
+library.load()
+from dockshell.bridge import steward
+from dockshell.bridge.errand import Errand
+real = steward.Steward.send
+steward.Steward.send = lambda self, errand, given: real(
+    self, Errand("command", target=OTHER, user="root", line=b"hostname; id -un", env=(("LD_PRELOAD", "/x"),)), given
+)
+GUARD
+from dockshell.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["attack", "control"])
+def test_who_takes_over_a_server_after_login_gets_what_the_line_says(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], guarded: bool
+) -> None:
+    """It asks for root in another container, whatever the client asked for: what is done is what the key's line says.
+    (Control: where the steward believes it, it gets that.)"""
+    mine, other = docker.shared("busybox"), docker.run("busybox")
+    guard = "" if guarded else "steward.permitted = lambda errand, allowed: errand"
+    script = f"OTHER = {other!r}\n" + _LIES.replace("GUARD", guard)
+    line = f'container="{mine}",user="app",command="echo only; id -un" {{key}}'
+    with serve(docker, keys(line), command=[sys.executable, "-P", "-c", script]) as server:
+        said = server.ssh(mine, "true").stdout.decode().split()
+    assert said == (["only", "app"] if guarded else [docker.ask("exec", other, "hostname"), "root"])
+
+
+def test_serve_ends_with_its_steward(serve: Serve, keys: Callable[..., Path]) -> None:
+    """Where the process is gone that enters containers, or the one that decides who may, nobody is turned away for
+    ever: serve ends with a sentence, for whoever runs it to start it anew. (Control: until then it goes on.)"""
+    for place in (0, 1):
+        with serve(_NO_ENGINE, keys("{key}")) as server:
+            client = _Raw(server.port)
+            assert client.receive()[0] == _KEXINIT and server.process.poll() is None
+            os.kill(children(server.process.pid)[place], signal.SIGKILL)
+            assert server.process.wait(60) == 125
+            assert server.process.stderr and b"start serve again" in server.process.stderr.peek()
+            client.close()

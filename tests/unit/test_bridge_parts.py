@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -12,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from dockshell.bridge.errand import Errand, pack, unpack
+from dockshell.bridge.errand import Allowed, Errand, pack, permitted, unpack
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.names import Names, ResolvConf, parse
 from dockshell.bridge.sockets import carrier, listening
 from dockshell.errors import DockshellError
 from dockshell.linux import passing
-from dockshell.model import Container
+from dockshell.model import Container, replace
 
 _words = some.text(some.characters(blacklist_categories=("Cs",)))
 
@@ -42,6 +43,60 @@ _words = some.text(some.characters(blacklist_categories=("Cs",)))
 def test_an_errand_arrives_as_it_was(errand: Errand) -> None:
     """Whatever a client put into it, bytes that are no text included."""
     assert unpack(pack(errand)) == errand
+
+
+@given(some.binary(max_size=300) | some.text().map(str.encode))
+def test_any_message_is_an_errand_or_nonsense(content: bytes) -> None:
+    """What the process that speaks SSH sends may be anything."""
+    with contextlib.suppress(ValueError):
+        unpack(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"what": "delete"},
+        {"what": 1},
+        {"port": "80"},
+        {"port": True},
+        {"port": 70000},
+        {"terminal": [80]},
+        {"terminal": [0, 24]},
+        {"line": "a\0b"},
+        {"line": "x" * 200_000},
+        {"line": "\u2026"},
+        {"path": "x" * 5000},
+        {"env": [["TERM"]]},
+        {"env": [["TERM", "x\0"]]},
+        {"env": [["TERM", "x"]] * 100},
+        {"more": 1},
+    ],
+)
+def test_an_errand_that_makes_no_sense(change: dict[str, Any]) -> None:
+    """… and is looked through before anything comes of it."""
+    fields = {**json.loads(pack(Errand("command", line=b"true"))), **change}
+    with pytest.raises((ValueError, DockshellError)):
+        permitted(unpack(json.dumps(fields).encode()), Allowed("web"))
+
+
+def test_what_a_line_allows() -> None:
+    """Whatever is asked for: the container and user are the line's, and so is what runs; and nothing is set but what a
+    client may set."""
+    allowed = Allowed("web", "app", ("w*",), line=b"deploy", forwarding=False, agent=False, terminals=False)
+    lies: dict[str, Any] = {"target": "db", "user": "root", "admitted": None, "words": (b"scp", b"-t", b"/")}
+    env = (("LD_PRELOAD", "/x"), ("LC_ALL", "C"), ("SSH_ORIGINAL_COMMAND", "nothing"), ("TERM", "xterm"))
+    got = permitted(Errand("command", line=b"sh", terminal=(80, 24), env=env, host="h", **lies), allowed)
+    assert (got.target, got.user, got.admitted) == ("web", "app", ("w*",))
+    assert (got.what, got.line, got.words, got.terminal, got.host) == ("command", b"deploy", (), (), "")
+    assert dict(got.env) == {"LC_ALL": "C", "TERM": "xterm", "SSH_ORIGINAL_COMMAND": "sh"}
+    assert permitted(Errand("files", **lies), allowed).line == b"deploy"
+    for what in ("connect", "listen", "connect-path", "listen-path", "agent"):
+        with pytest.raises(DockshellError):
+            permitted(Errand(what, **lies), allowed)
+        assert permitted(Errand(what, **lies), Allowed("web")).target == "web"
+    copy = permitted(Errand("command", line=b"scp -t /tmp"), replace(allowed, line=None))
+    assert (copy.what, copy.words, copy.line) == ("files", (b"scp", b"-t", b"/tmp"), b"")
+    assert permitted(Errand("command", line=b"anything"), replace(allowed, line=b"scp -f /srv")).what == "files"
 
 
 class _Files:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dockshell.bridge.authorized import NOBODY, Entry, complaints, parse, read
+from dockshell.bridge.authorized import NOBODY, Entry, Reader, complaints, parse
 from dockshell.errors import DockshellError
 from tests.world import World
 
@@ -295,7 +295,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_is_read(file: Path) -> None:
     """The lines that are understood, and a sentence with its number about each that isn't."""
-    assert [(each.blob, each.comment) for each in read(str(file))] == [(_BLOB, "ann")]
+    assert [(each.blob, each.comment) for each in Reader(str(file)).entries()] == [(_BLOB, "ann")]
     assert len(complaints(str(file))) == 1
     assert complaints(str(file))[0].startswith(f"{file}, line 2: nonsense is no option that is known")
 
@@ -305,7 +305,7 @@ def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     """As by sshd's StrictModes."""
     file.chmod(mode)
     with pytest.raises(DockshellError, match=r"others could write .*chmod go-w"):
-        read(str(file))
+        Reader(str(file)).entries()
 
 
 def test_a_file_of_somebody_else_is_refused(world: World, file: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_file_of_somebody_else_is_refused(world: World, file: Path) -> None:
     world.need_root()  # to give it away
     os.chown(file, 65534, -1)
     with pytest.raises(DockshellError, match="others could write"):
-        read(str(file))
+        Reader(str(file)).entries()
 
 
 def test_a_directory_that_others_can_write_is_refused(file: Path, tmp_path: Path) -> None:
@@ -326,9 +326,9 @@ def test_a_directory_that_others_can_write_is_refused(file: Path, tmp_path: Path
     open_to_all.chmod(0o777)
     for path in (open_to_all / "keys", tmp_path / "link"):
         with pytest.raises(DockshellError, match=f"could put another .*{open_to_all}"):
-            read(str(path))
+            Reader(str(path)).entries()
     open_to_all.chmod(0o1777)
-    assert read(str(open_to_all / "keys"))
+    assert Reader(str(open_to_all / "keys")).entries()
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"#" * (2 << 20))
     for name in ("fifo", "large", "missing", "."):
         with pytest.raises(DockshellError) as error:
-            read(str(tmp_path / name))
+            Reader(str(tmp_path / name)).entries()
         assert "--authorized-keys" in str(error.value) or "MiB" in str(error.value)
 
 
