@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,9 @@ import pytest
 from dockshell.linux.libc import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from dockshell.linux.rootfs import RootFiles, open_root
 from tests.bridge.conftest import Way, _configure
+from tests.bridge.test_files import _inside
 from tests.conftest import COMMAND
-from tests.world import Peer
+from tests.world import Peer, World
 from tests.world.person import Person
 from tests.world.tars import record, with_header
 
@@ -47,6 +49,10 @@ tree._need_file = lambda descriptor, writes: None
 """
 _SERVED = "import sys\nfrom dockshell.cli import main\nsys.exit(main())\n"
 
+# A path that is a file and such a link in turn.
+_SWAPPED = """while :; do
+    cp /a/file /a/t; mv -T /a/t /a/swapped; ln -s /proc/self/exe /a/t; mv -T /a/t /a/swapped
+done"""
 # What root inside prepares.
 _PREPARED = """
 mkdir /a /a/here
@@ -125,15 +131,15 @@ def _string(content: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def served(world: object, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Peer, bool], tuple[Way, Path]]:
-    """served(peer, guarded): the way in by a server that a copy of Python runs, and that copy."""
+def served(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Peer, str], tuple[Way, Path]]:
+    """served(peer, program): the way in by a server that a copy of Python runs, after that program, and that copy."""
 
-    def make(peer: Peer, guarded: bool) -> tuple[Way, Path]:
+    def make(peer: Peer, program: str) -> tuple[Way, Path]:
         place = tmp_path_factory.mktemp("served")
         copy = place / "python"
         shutil.copy(os.path.realpath(sys.executable), copy)
         copy.chmod(0o755)
-        (place / "served.py").write_text(("" if guarded else _UNGUARDED) + _SERVED)
+        (place / "served.py").write_text(program + _SERVED)
         environment = {
             "HOME": str(place),
             "PATH": os.environ["PATH"],
@@ -167,23 +173,28 @@ def _facts(path: Path) -> tuple[int, int, int, int, int]:
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
-def test_a_prepared_container(docker: Peer, served: Callable[[Peer, bool], tuple[Way, Path]], guarded: bool) -> None:
+def test_a_prepared_container(docker: Peer, served: Callable[[Peer, str], tuple[Way, Path]], guarded: bool) -> None:
     """A client with a key for one container, where root has prepared links: the program, memory, environment and
     descriptors of the process that serves files are out of reach, by /proc/self and by any way to it."""
-    way, copy = served(docker, guarded)
+    way, copy = served(docker, "" if guarded else _UNGUARDED)
     name = docker.run("busybox", options=["-v", "/proc:/elsewhere"])
     docker.sh("exec", name, "sh", "-c", _PREPARED)
+    docker.sh("exec", "--detach", name, "sh", "-c", _SWAPPED)
     before = _facts(copy)
     with _client(way, name) as sftp:
         got = [sftp.get(path) for path in _OWN]
         reached = [path for path, found in zip(_OWN, got, strict=True) if isinstance(found, bytes)]
         secrets = [found for found in got if isinstance(found, bytes) and _SECRET.encode() in found]
-        changed = [sftp.change(b"/a/exe", 4, 0o4755), sftp.change(b"/proc/self/exe", 8, 1, 1)]
         written = [sftp.put(path, b"1") for path in (b"/a/oom_score_adj", b"/a/first", b"/proc/self/comm")]
         entered = [sftp.list(path) for path in (b"/a/root", b"/proc/1/root", b"/a/cwd", b"/proc/self", b"/a/thread")]
         memory = sftp.open(b"/a/mem", _READ | _WRITE)
         told = sftp.readlink(b"/proc/self/exe")
         device = sftp.get(b"/a/zero")
+        met, until = set[bytes | int](), time.monotonic() + 60
+        while (guarded and len(met) < 2) or (not guarded and before == _facts(copy)):
+            met.add(sftp.change(b"/a/swapped", 4, 0o4711))
+            assert time.monotonic() < until, met
+        changed = [sftp.change(b"/a/exe", 4, 0o4755), sftp.change(b"/proc/self/exe", 8, 1, 1)]
         # And what is to be had is.
         assert sftp.get(b"/a/link") == b"honest\n" and isinstance(sftp.get(b"/proc/1/status"), bytes)
         assert sftp.change(b"/a/link", 4, 0o600) == 0 == sftp.change(b"/a/file", 8, 7, 7)
@@ -198,6 +209,46 @@ def test_a_prepared_container(docker: Peer, served: Callable[[Peer, bool], tuple
         assert stat.S_IMODE(copy.stat().st_mode) == 0o4755 and int(copy.stat().st_mtime) == 1
         assert adjusted == "1" and 0 in written
         assert all(isinstance(each, bytes) for each in (*entered, memory, told, device))
+
+
+# The names of users as the C library finds them, by what is in the container.
+_BY_THE_LIBRARY = """
+import os, pwd
+from dockshell.bridge import tree
+
+def user(self, number):
+    try:
+        return os.fsencode(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return b""
+
+tree.LocalTree.user = user
+"""
+
+
+@pytest.mark.parametrize("guard", ["", _BY_THE_LIBRARY], ids=["guarded", "unguarded"])
+def test_nothing_inside_is_loaded(
+    world: World, docker: Peer, served: Callable[[Peer, str], tuple[Way, Path]], guard: str
+) -> None:
+    """CVE-2019-14271: what is listed has names of owners, and no library of the container's is loaded into the serving
+    process for that."""
+    library = next(iter(sorted(Path("/lib").glob("*/libnss_compat.so.2"))), None)
+    world.need(library, "the C library here has no plugin for names to bring in")
+    way, _ = served(docker, guard)
+    name = docker.run("busybox")
+    script = f"mkdir -p {library.parent}; cat >{library}; echo passwd: compat >/etc/nsswitch.conf; chown 77 /srv"
+    docker.sh("exec", "-i", name, "sh", "-c", script, input=library.read_bytes())
+    inode = os.stat(f"/proc/{docker.pid(name)}/root{library}").st_ino
+    with _client(way, name) as sftp:
+        handle = sftp.list(b"/")
+        assert isinstance(handle, bytes) and isinstance(sftp.ask(12, handle), bytes)
+        loaded = [_loaded(pid) for pid in _inside(way, name)]
+    assert any(str(inode) in each for each in loaded) is bool(guard)
+
+
+def _loaded(pid: int) -> set[str]:
+    """The inodes of all files that a process has in its memory."""
+    return {line.split()[4] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()}
 
 
 _LINKED = """
