@@ -75,6 +75,21 @@ process_name=%(process_num)s
 numprocs=2
 command=sleep 100000
 END
+mkdir -m 777 /srv/own
+cat >/srv/own/own.conf <<'END'
+[supervisord]
+logfile=/srv/own/log
+pidfile=/srv/own/pid
+[unix_http_server]
+file=/srv/own/socket
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix:///srv/own/socket
+[program:own]
+command=sh -c 'id -u; exec sleep 100000'
+END
+(cd /srv/own && exec chpst -u daemon supervisord -n -c own.conf) &
 s6-svscan /run/service &
 supervisord -n -c /etc/supervisor/supervisord.conf &
 cd /srv
@@ -136,7 +151,7 @@ def test_all_supervisors_are_shown(engine: Peer, supervised: str, dockshell: Run
         "runit/\x1b]0;pwned\x07 \udcff": "down",
         "s6/fed": "running", "s6/feeds": "running", "s6/idle": "down", "s6/loops": "restarting", "s6/talks": "running",
         "supervisord/dies": "failed", "supervisord/loud": "running", "supervisord/many:0": "running",
-        "supervisord/many:1": "running", "supervisord/web": "running",
+        "supervisord/many:1": "running", "supervisord/own": "running", "supervisord/web": "running",
     }  # fmt: skip
     lasts = {name: each["last"] for name, each in rows.items() if each["last"]}
     assert lasts == {
@@ -148,6 +163,7 @@ def test_all_supervisors_are_shown(engine: Peer, supervised: str, dockshell: Run
         "s6/feeds": "fed",
         "s6/talks": "s6 talks",
         "supervisord/dies": "I die",
+        "supervisord/own": "1",
         "supervisord/web": "out",
     }
     in_the_containers = {name for name, each in rows.items() if each["words"] == "container"}

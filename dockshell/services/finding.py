@@ -1,13 +1,15 @@
 """What is supervised in a container, found by the processes of its supervisors, whoever built it; and asked to change.
 
-One script does it inside, as root, by the supervisors' own tools, for how they note their services' states is theirs
-alone. It says a line for each fact; what those mean is understood here, and all of it is the container's to say."""
+One script does it inside, by the supervisors' own tools, for how they note their services' states is theirs alone: as
+the user that a supervisor runs as, root first, since anybody in there may call a process `supervisord` and have it name
+a program or a directory. It says a line for each fact; what those mean is understood here, and all of it is the
+container's to say."""
 
 from __future__ import annotations
 
 import time
 
-from dockshell.errors import Refused, printable
+from dockshell.errors import DockshellError, Refused, printable
 from dockshell.model import noun, replace
 from dockshell.services.inside import Inside
 from dockshell.services.runit import Runit
@@ -42,6 +44,13 @@ _SCRIPT = r"""
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/command
 words() { tr '\0' '\n' <"/proc/$1/cmdline"; }
 place() { (cd "$1" && pwd -P); }
+ids() {
+    while read -r word value; do
+        [ "$word" != "$2" ] || printf '%s\n' "$value"
+    done <"/proc/$1/status"
+}
+user=$(ids $$ Uid:)
+ours() { [ "$(ids "$1" Uid:)" = "$user" ] && [ "/proc/$1/root/." -ef /. ]; } 2>/dev/null
 forked() {
     while read -r word value; do
         [ "$word" != PPid: ] || parent=$value
@@ -49,13 +58,13 @@ forked() {
     [ "$(words "$1")" = "$(words "$parent")" ]
 }
 as_user_of() {
-    user= group=
+    uid= gid=
     while read -r word value rest; do
-        case $word in Uid:) user=$value ;; Gid:) group=$value ;; esac
+        case $word in Uid:) uid=$value ;; Gid:) gid=$value ;; esac
     done <"/proc/$1/status"
-    [ "${user:-0}" != 0 ] || return
+    [ "${uid:-0}" != 0 ] || return
     shift
-    chpst -u ":$user:$group" "$@" || chpst -u "$user:$group" "$@" || s6-applyuidgid -u "$user" -g "$group" "$@"
+    chpst -u ":$uid:$gid" "$@" || chpst -u "$uid:$gid" "$@" || s6-applyuidgid -u "$uid" -g "$gid" "$@"
 } 2>/dev/null
 descriptor() { readlink "/proc/$1/fd/$2" 2>/dev/null || as_user_of "$1" readlink "/proc/$1/fd/$2"; }
 current() {
@@ -80,6 +89,17 @@ named() {
             break
         done
 } 2>/dev/null
+candidate() {
+    uid=$(ids "$1" Uid:)
+    uid=${uid%%[!0-9]*}
+    if ours "$1"; then
+        forked "$1" || "$2_look" "$1"
+    elif [ "${user%%[!0-9]*}" = 0 ] && [ "${uid:-0}" != 0 ]; then
+        gid=$(ids "$1" Gid:)
+        [ "$2" != supervisord ] || called_supervisord "$1" || return
+        printf 'asks %s %s\n' "$uid" "${gid%%[!0-9]*}"
+    fi
+}
 reader() {
     case $1 in pipe:*) ;; *) [ -p "$1" ] || return ;; esac
     ls -l /proc/[0-9]*/fd/0 2>/dev/null | while read -r line; do
@@ -121,7 +141,8 @@ told() {
 }
 """
 # Not those of a container in this one, nor of the host where its processes are seen: their files are others. And not
-# what a supervisor has forked, until that becomes a program of its own.
+# what a supervisor has forked, until that becomes a program of its own. `asks USER GROUP` says that a process of
+# another user may be one, for a script of that user to look at.
 _VERBS = """
 case $1 in
     look)
@@ -129,17 +150,22 @@ case $1 in
             pid=${process#/proc/}
             name=
             read -r name <"$process/comm" || continue
-            [ "$process/root/." -ef /. ] || continue
             case $name in
 LOOKS
-                systemd) [ "$pid" != 1 ] || echo other systemd ;;
-                svscan) echo "other svscan $(place "$process/cwd")" ;;
+                systemd) [ "$pid" != 1 ] || ! ours 1 || echo other systemd ;;
+                svscan) ! ours "$pid" || echo "other svscan $(place "$process/cwd")" ;;
             esac
         done 2>/dev/null
         [ ! -e /run/openrc/softlevel ] || echo other openrc
         echo end
         ;;
-    act) shift; kind=$1; shift; "${kind}_act" "$@" >&2 ;;
+    act)
+        shift
+        kind=$1
+        shift
+        ours "$2" || { echo "process $2 is gone, or another by now" >&2; exit 1; }
+        "${kind}_act" "$@" >&2
+        ;;
     log) shift; for file; do tail -c 200000 -- "$file" | tail -n 100; done ;;
     follow)
         shift
@@ -151,7 +177,7 @@ esac
 
 
 def _script() -> str:
-    case = '                {}) forked "$pid" || {}_look "$pid" ;;'
+    case = '                {}) candidate "$pid" {} ;;'
     looks = "\n".join(case.format(each.processes, each.name) for each in SUPERVISORS.values())
     return _SCRIPT + "".join(each.script for each in SUPERVISORS.values()) + _VERBS.replace("LOOKS", looks)
 
@@ -172,11 +198,13 @@ _FEW = 5
 @noun(frozen=True)
 class Found:
     """services: those of all supervisors, ordered by these and by name; lacking: what kept one of them from
-    answering; others: (name, directory) of what supervises services here that aren't known any closer: `systemd`,
-    `openrc`, or daemontools' `svscan`, which alone has a directory."""
+    answering; asks: users (uid, gid) of other processes that may be supervisors, a few; others: (name, directory) of
+    what supervises services here that aren't known any closer: `systemd`, `openrc`, or daemontools' `svscan`, which
+    alone has a directory."""
 
     services: tuple[Service, ...] = ()
     lacking: tuple[str, ...] = ()
+    asks: tuple[tuple[int, int], ...] = ()
     others: tuple[tuple[str, str], ...] = ()
 
 
@@ -208,7 +236,7 @@ class Services:
         won't, Refused where its supervisor won't, DockshellError."""
         supervisor = SUPERVISORS[service.supervisor]
         words = ("act", service.supervisor, action, str(service.owner), service.where)
-        self._inside.told(*words, patience=_ACT_WITHIN)
+        self._inside.told(*words, patience=_ACT_WITHIN, user=service.user)
         until = time.monotonic() + supervisor.patience
         trial = None if action == "down" else _Trial(service, restarted=action == "restart")
         while True:
@@ -232,20 +260,32 @@ class Services:
 
     def log(self, service: Service) -> bytes:
         """The last hundred lines of its logs. Raises Refused, DockshellError."""
-        return self._inside.told("log", *service.logs, patience=_LOOK_WITHIN)
+        return self._inside.told("log", *service.logs, patience=_LOOK_WITHIN, user=service.user)
 
     def follow(self, service: Service, take: Callable[[bytes], None]) -> int:
         """The same, and what comes to them from then on, until Ctrl-C or the container's end → the exit code. Raises
         DockshellError."""
-        return self._inside.follow("follow", *service.logs, take=take)
+        return self._inside.follow("follow", *service.logs, take=take, user=service.user)
 
     def _glance(self) -> Found:
-        told = self._inside.told("look", patience=_LOOK_WITHIN)
+        found = self._looked("0")
+        for uid, gid in found.asks:
+            try:
+                more = self._looked(f"{uid}:{gid}")
+            except DockshellError as error:
+                more = Found(lacking=(f"those of user {uid} can't be asked for ({error})",))
+            services = (*found.services, *more.services)[:_MOST]
+            found = replace(found, services=tuple(sorted(services, key=_order)), lacking=found.lacking + more.lacking)
+        return found
+
+    def _looked(self, user: str) -> Found:
+        told = self._inside.told("look", patience=_LOOK_WITHIN, user=user)
         try:
-            return understood(told)
+            found = understood(told)
         except Refused:
             self._inside.failed()
             raise
+        return replace(found, services=tuple(replace(each, user=user) for each in found.services))
 
 
 class Stuck(Exception):
@@ -327,6 +367,7 @@ def understood(told: bytes) -> Found:
     services: dict[tuple[str, int, str], Service] = {}
     lacking: list[str] = []
     others: dict[tuple[str, str], None] = {}
+    asks: dict[tuple[int, int], None] = {}
     at: Service | None = None
     for line in lines:
         word, _, rest = line.partition(" ")
@@ -337,12 +378,19 @@ def understood(told: bytes) -> Found:
         elif word == "other" and len(others) < _FEW:
             name, _, where = rest.partition(" ")
             others[name, where] = None
+        elif word == "asks" and len(asks) < _FEW:
+            uid, _, gid = rest.partition(" ")
+            if number(uid):
+                asks[number(uid), number(gid)] = None
         elif at is not None:
             at = _with(at, word, rest)
         if at is not None and len(services) < _MOST:
             services[at.key] = at
-    ordered = sorted(services.values(), key=lambda each: (each.supervisor, each.name))
-    return Found(tuple(ordered), tuple(lacking), tuple(others))
+    return Found(tuple(sorted(services.values(), key=_order)), tuple(lacking), tuple(asks), tuple(others))
+
+
+def _order(service: Service) -> tuple[str, str]:
+    return service.supervisor, service.name
 
 
 def _named(rest: str) -> Service | None:

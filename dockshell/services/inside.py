@@ -1,4 +1,4 @@
-"""A script that runs in a container as root, by the kernel or the engine's exec, and what it says."""
+"""A script that runs in a container, as root or another user, by the kernel or the engine's exec, and what it says."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ class Inside:
     def __init__(self, container: Container, way: Way, script: str) -> None:
         self._container, self._way, self._script = container, way, script
 
-    def told(self, *words: str, patience: float) -> bytes:
-        """What it says to these words on stdout. Raises Refused, with the last that it said on stderr, where it fails,
-        takes longer than so many seconds or says more than it should; what entering.run() does."""
+    def told(self, *words: str, patience: float, user: str = "0") -> bytes:
+        """What it says to these words on stdout, as that user. Raises Refused, with the last that it said on stderr,
+        where it fails, takes longer than so many seconds or says more than it should; what entering.run() does."""
         collected: dict[int, list[bytes]] = {1: [], 2: []}
-        code = self._run(words, _Reading(lambda stream, data: collected[stream].append(data), patience))
+        code = self._run(words, user, _Reading(lambda stream, data: collected[stream].append(data), patience))
         if code:
             self.failed()
             said = b"".join(collected[2]).decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise Refused(f"{printable(said)[:300] or f'it ended with {code}'}: see to that in {self._name}")
         return b"".join(collected[1])
 
-    def follow(self, *words: str, take: Callable[[bytes], None]) -> int:
+    def follow(self, *words: str, take: Callable[[bytes], None], user: str = "0") -> int:
         """Hands on what it says on stdout, as it comes, to its end → its exit code. Raises what entering.run() does."""
-        return self._run(words, _Reading(lambda stream, data: take(data) if stream == 1 else None, None))
+        return self._run(words, user, _Reading(lambda stream, data: take(data) if stream == 1 else None, None))
 
     def failed(self) -> None:
         """Raises DockshellError where what has just failed inside failed for a reason that is known from outside."""
         require_none(self._container, failed=True)
 
-    def _run(self, words: Sequence[str], reading: _Reading) -> int:
+    def _run(self, words: Sequence[str], user: str, reading: _Reading) -> int:
         require_none(self._container)
         argv = [word.encode("utf-8", "surrogateescape") for word in (_SHELL, "-c", self._script, "dockshell", *words)]
-        command = Command(argv=tuple(argv), user="0", directory="/", input=False)
+        command = Command(argv=tuple(argv), user=user, directory="/", input=False)
         try:
             code = entering.run(self._container, command, self._way, drive=reading)[0]
         except CommandNotFound:

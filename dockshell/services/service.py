@@ -33,7 +33,7 @@ class Service:
     """name: as people know it; supervisor: the name of its kind; owner: the container's own number of that process;
     where: how its supervisor knows it, a directory as a rule. logs: the files that hold its words; words: where they go
     if there are none: `container`, `nowhere`, `elsewhere`, or `logger`: to one that keeps no file inside. last: what it
-    last wrote. All text is the container's to say."""
+    last wrote. user: as whom its supervisor is asked, as -u has it. All other text is the container's to say."""
 
     name: str
     supervisor: str
@@ -43,6 +43,7 @@ class Service:
     logs: tuple[str, ...] = ()
     words: str = ""
     last: str = ""
+    user: str = "0"
 
     @property
     def key(self) -> tuple[str, int, str]:

@@ -72,19 +72,39 @@ try:
 except Exception as error:
     sys.exit(str(getattr(error, "faultString", error)))
 """
-# A venv's interpreter is known by the word that it was started by, and not by what that leads to.
+# A venv's interpreter is known by the word that it was started by, and not by what that leads to. As root that word
+# counts only if it leads to what really runs, by a path at which nobody else could have put something.
 _SCRIPT = f"""
 program='{_PROGRAM.replace("'", chr(39) + chr(92) + chr(39) + chr(39))}'
-supervisord_look() {{
+called_supervisord() {{
     [ "$(words "$1" | head -n 4 | while read -r word; do
         case $word in supervisord | */supervisord | supervisor.supervisord) echo so ;; esac
-    done)" ] || return
+    done)" ]
+}}
+roots_own() {{
+    for each in "$1" "$(readlink -f -- "$1")" "$(readlink -f -- "${{1%/*}}")"; do
+        case $each in /*) ;; *) return 1 ;; esac
+        while [ "$each" ]; do
+            [ -O "$each" ] || return 1
+            case $(ls -ldL -- "$each") in ?????w* | ????????w*) return 1 ;; esac
+            each=${{each%/*}}
+        done
+    done
+}}
+supervisord_look() {{
+    called_supervisord "$1" || return
     error=$(supervisord_act look "$1" "" 2>&1 >&3) ||
         printf 'lacks supervisord: %s\\n' "$(printf '%s' "$error" | tail -n 1)"
 }} 3>&1
 supervisord_act() {{
     python=$(words "$2" | head -n 1)
     case ${{python##*/}} in python*) ;; *) python=python3 ;; esac
+    [ "$python" -ef "/proc/$2/exe" ] || python=python3
+    options=
+    if [ "${{user%%[!0-9]*}}" = 0 ]; then
+        [ "$python" = python3 ] || roots_own "$python" || python=python3
+        options='-E -s'
+    fi
     configuration=$(words "$2" | while read -r word; do
         case $word in
             -c | --configuration) read -r word; printf '%s\\n' "$word" ;;
@@ -92,7 +112,17 @@ supervisord_act() {{
             -c*) printf '%s\\n' "${{word#-c}}" ;;
         esac
     done | tail -n 1)
-    (cd "/proc/$2/cwd" && "$python" -c "$program" "$2" "$configuration" "$1" "$3")
+    at=$(place "/proc/$2/cwd")
+    case $configuration in
+        /*) ;;
+        ?*) configuration=$at/$configuration ;;
+        *)
+            for each in etc/supervisord.conf supervisord.conf; do
+                [ ! -f "$at/$each" ] || configuration=$at/$each
+            done
+            ;;
+    esac
+    (cd / && "$python" $options -c "$program" "$2" "$configuration" "$1" "$3")
 }}
 """
 _STATES = {

@@ -14,6 +14,7 @@ import pytest
 from dockshell.engines import sidecar, where
 from dockshell.engines.aside import aside
 from dockshell.model import Target
+from dockshell.services import finding
 from dockshell.tools.busybox import static_busybox
 from dockshell.variables import formats
 from tests.contract.watching import until
@@ -111,6 +112,44 @@ def test_who_is_in_another_container_is_not_entered(world: World, docker: Peer, 
         assert done.returncode == code, done
         entered = done.stdout.decode().strip() == other["Config"]["Hostname"]
         assert entered == (code == 0) and (entered or b"not proved to be the container's" in done.stderr), done
+
+
+# Somebody without rights runs a program of theirs that is called as supervisord's interpreter would be, and says that
+# this interpreter is another.
+_FORGED = r"""
+mkdir -m 777 /tmp/evil
+cat >/tmp/evil/python3 <<'END'
+#!/bin/sh
+id -u >>/tmp/evil/asked
+END
+chmod 755 /tmp/evil/python3
+cp /usr/bin/perl /tmp/evil/python-x
+exec setpriv --reuid=65534 --regid=65534 --clear-groups bash -c '
+    exec -a /tmp/evil/python3 /tmp/evil/python-x -e "sleep 100000" supervisord'
+"""
+
+
+# A container that has just started gets some seconds until its services are looked for.
+_AT_ONCE = "from dockshell.services import finding; finding._BEGINS = 0; from dockshell.cli import main; main()"
+
+
+def test_a_forged_supervisor_gets_nothing_executed(docker: Peer, environment: dict[str, str], world: World) -> None:
+    """`services` asks a supervisor by its own interpreter. What another user inside calls so is not executed as root,
+    nor what lies where that says; with SYS_PTRACE, without which root inside couldn't look at it."""
+    world.need_root()
+    name = docker.run("baseimage", "bash", "-c", _FORGED, options=["--cap-add", "SYS_PTRACE"])
+    until(lambda: b"supervisord" in docker.sh("exec", name, "cat", "/proc/1/cmdline").stdout)
+    env = {**environment, "DOCKER_HOST": docker.url}
+    done = subprocess.run([sys.executable, "-c", _AT_ONCE, "services", name], env=env, capture_output=True, check=False)
+    assert docker.sh("exec", name, "cat", "/tmp/evil/asked", check=False).stdout == b"", done
+    assert done.returncode == 1 and b"supervisord" in done.stderr, done
+    # Without looking at whose process it is, and at what runs in it.
+    guardless = finding._script().replace("ours() {", "ours() { return 0; }; former() {", 1)
+    guardless = guardless.replace('-ef "/proc/$2/exe" ]', "]").replace(
+        "roots_own() {", "roots_own() { return 0; }; former_too() {", 1
+    )
+    docker.sh("exec", "--user", "0", name, "sh", "-c", guardless, "sh", "look", check=False)
+    assert docker.sh("exec", name, "cat", "/tmp/evil/asked").stdout == b"0\n"
 
 
 # What runs in the sidecar's place, once somebody in the target has put it there: as much as it can get.
