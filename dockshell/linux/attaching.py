@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from stat import S_IFCHR
 
 from dockshell.linux import passing
 from dockshell.linux.libc import syscall
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from dockshell.linux.namespaces import Namespaces
     from dockshell.linux.rootfs import RootFiles
 
-__all__ = ["Detached", "empty_place", "union"]
+__all__ = ["Detached", "empty_place", "null_device", "union"]
 
 _OPEN_TREE, _MOVE_MOUNT = 428, 429
 _CLONE, _CLOEXEC, _RECURSIVE = 1, 0o2000000, 0x8000
@@ -91,6 +92,20 @@ def _built(build: Callable[[str], None]) -> int:
     mount("", place, flags=REMOUNT | BIND | _SAFE)
     flags = ctypes.c_uint(_CLONE | _RECURSIVE | _CLOEXEC)
     return syscall(_OPEN_TREE, ctypes.c_int(_HERE), os.fsencode(place), flags)
+
+
+def null_device() -> int:
+    """A descriptor of a null device on a file system of its own, which goes with it. Raises OSError."""
+
+    def make() -> int:
+        unshare(NEWNS)
+        mount("", "/", flags=PRIVATE | RECURSIVE)
+        mount("null", "/tmp", "tmpfs", NOSUID, "mode=755")
+        os.mknod("/tmp/null", S_IFCHR, os.makedev(1, 3))
+        os.chmod("/tmp/null", 0o666)
+        return os.open("/tmp/null", os.O_RDWR | os.O_CLOEXEC)
+
+    return passing.from_child(make)
 
 
 def union(layers: list[str], place: str, empty: str) -> None:

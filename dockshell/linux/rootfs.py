@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from errno import ELOOP
-from stat import S_IMODE, S_ISDIR, S_ISREG
+from stat import S_IMODE, S_ISCHR, S_ISDIR, S_ISREG
 
 from dockshell.linux.libc import (
     RESOLVE_IN_ROOT,
@@ -128,6 +128,23 @@ class RootFiles:
             return None
         finally:
             os.close(descriptor)
+
+    def null_device(self) -> int:
+        """A descriptor of the container's own null device; where it has none, of one that nobody else has. Raises
+        OSError."""
+        try:
+            found = self.open("/dev/null", os.O_PATH)
+            try:
+                facts = os.fstat(found)  # before it is opened: it may be anything
+                if S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3):
+                    return os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_CLOEXEC)
+            finally:
+                os.close(found)
+        except OSError:
+            pass
+        from dockshell.linux.attaching import null_device
+
+        return null_device()
 
     def names(self, path: str) -> list[str]:
         try:

@@ -167,8 +167,8 @@ def _error(failure: Failure, container: Container, start: Start, files: RootFile
 
 class _Ends:
     """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each. A pipe of the caller's own may
-    go in as it is. Nothing else of his may: a file or a terminal could be opened anew, or typed into, through the
-    descriptor."""
+    go in as it is, and in the null device's place the container's own. Nothing else of his may: a file or a terminal
+    could be opened anew, or typed into, through the descriptor."""
 
     def __init__(self, files: RootFiles, command: Command) -> None:
         self.pty = command.terminal is not None
@@ -176,6 +176,7 @@ class _Ends:
         self.rest = -1
         self.outputs: dict[int, int] = {}
         self._made: list[int] = []
+        self._files = files
         if command.terminal is not None:
             try:
                 master, peer = terminals.new_pty(files.open, command.terminal)
@@ -191,6 +192,8 @@ class _Ends:
     def _stdin(self, command: Command) -> int:
         if command.detach or not command.input:
             return self._nothing()
+        if command.share and _is_null(0):
+            return self._nothing()
         if command.share and _harmless(0):
             return widened(0)
         theirs, self.input = os.pipe()
@@ -201,6 +204,8 @@ class _Ends:
     def _output(self, number: int, command: Command) -> int:
         if command.detach:
             return self._nothing()
+        if command.share and _is_null(number):
+            return self._nothing()
         if command.share and _harmless(number):
             return widened(number)
         ours, theirs = os.pipe()
@@ -210,8 +215,13 @@ class _Ends:
         return theirs
 
     def _nothing(self) -> int:
-        """/dev/null of our own, for the container may have none."""
-        self._made.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        """The container's own null device: who has ours open could change the mode of this machine's."""
+        try:
+            self._made.append(self._files.null_device())
+        except OSError as error:
+            raise CannotExecute(
+                f"the container has no null device to give ({error.strerror}): use --via exec"
+            ) from None
         return self._made[-1]
 
     def close_theirs(self) -> None:
@@ -240,12 +250,14 @@ class _Ends:
 
 
 def _harmless(descriptor: int) -> bool:
-    """Is it a pipe, or the null device? What a container can do with one of these it could do anyway. Few commands can
-    read or write a pipe that doesn't block."""
+    """Is it a pipe? What a container can do with one it could do anyway. Few commands can read or write one that
+    doesn't block."""
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode) and os.get_blocking(descriptor)
+
+
+def _is_null(descriptor: int) -> bool:
     facts = os.fstat(descriptor)
-    return (stat.S_ISFIFO(facts.st_mode) and os.get_blocking(descriptor)) or (
-        stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3)
-    )
+    return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.makedev(1, 3)
 
 
 class NsenterSession:

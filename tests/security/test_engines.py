@@ -17,6 +17,7 @@ from dockshell.model import Target
 from dockshell.services import finding
 from dockshell.tools.busybox import static_busybox
 from dockshell.variables import formats
+from tests.conftest import COMMAND
 from tests.contract.watching import until
 from tests.impostor import Impostor
 from tests.world import Peer, World
@@ -210,3 +211,42 @@ def _gotten(peer: Peer, name: str) -> set[str]:
     numbers = {line for line in lines if line.startswith("process ")}
     most = max((int(line.split()[1]) for line in numbers), default=0)
     return lines - numbers | ({"process 60"} if most > 30 else set())
+
+
+def test_the_null_device_of_the_host_stays_outside(world: World, docker: Peer, dockshell: Run) -> None:
+    """Root inside changes what its stdin, stdout and stderr lead to, with -d, or where the caller's are the null
+    device: this machine's has been changed by nobody (its ctime), as it is where it is passed in (the control)."""
+    world.need_root()
+    name = docker.shared("busybox")
+    change = "for number in 0 1 2; do chmod 666 /proc/self/fd/$number; done; touch /tmp/changed"
+    words = ["sh", "-c", change]
+    before = os.stat("/dev/null").st_ctime_ns
+    assert dockshell("exec", "--via", "nsenter", "-d", name, *words, engine=docker).returncode == 0
+    until(lambda: docker.sh("exec", name, "rm", "/tmp/changed", check=False).returncode == 0)
+    null = subprocess.DEVNULL
+    argv = [*COMMAND, "exec", "--via", "nsenter", "-H", docker.url, name, *words]
+    subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=True)
+    assert docker.sh("exec", name, "rm", "/tmp/changed", check=False).returncode == 0
+    assert os.stat("/dev/null").st_ctime_ns == before
+    control = ["nsenter", "--target", str(docker.pid(name)), "--all", "chmod", "666", "/proc/self/fd/0"]
+    subprocess.run(control, stdin=null, check=True)
+    assert os.stat("/dev/null").st_ctime_ns != before
+
+
+def test_a_container_without_a_null_device(world: World, docker: Peer, dockshell: Run) -> None:
+    """Or with something else in its place, which is not opened: what a command reads and writes by -d is nothing all
+    the same. (The engine's own exec refuses.)"""
+    world.need_root()
+    name = docker.run("busybox")
+    root = Path(f"/proc/{docker.pid(name)}/root")
+    null, seen = root / "dev" / "null", root / "tmp" / "seen"
+    for put in (lambda: None, lambda: os.mkfifo(null), lambda: null.write_text("kept")):
+        null.unlink()
+        put()
+        script = "cat; echo lost; stat -L -c %F,%t,%T /proc/self/fd/0 >/tmp/part; mv /tmp/part /tmp/seen"
+        assert dockshell("exec", "--via", "nsenter", "-d", name, "sh", "-c", script, engine=docker).returncode == 0
+        until(seen.exists)
+        assert seen.read_text() == "character special file,1,3\n"
+        seen.unlink()
+        null.exists() or null.touch()
+    assert null.read_text() == "kept"
