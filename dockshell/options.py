@@ -101,7 +101,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--listen", "ADDR:PORT", "where to listen (127.0.0.1:2222)"),
         Option("--authorized-keys", "FILE", "who may log in, as in sshd's file"),
         Option("--log", "FILE", "append the log to FILE (default: stderr)"),
-        Option("--most", "N", "connections at the same time (200)"),
+        Option("--most", "N", "connections at the same time (by memory; 200)"),
+        Option("--sessions", "N", "sessions at the same time (by memory; 500)"),
         # image
         Option("--from", "IMAGE", "image to build on (debian:bookworm-slim)", only="image"),
         Option("-t --tag", "NAME", "name of the new image", only="image"),
@@ -336,7 +337,7 @@ VERBS = {
         "",
         "dockshell serve --authorized-keys ~/team_keys",
         (0, 0),
-        ("listen", "authorized_keys", "log", "most", "via", *_ENGINE),
+        ("listen", "authorized_keys", "log", "most", "sessions", "via", *_ENGINE),
     ),
     "ssh": Verb(
         "switch the sshd of a baseimage container on or off",

@@ -101,17 +101,17 @@ class Admission:
             theirs.close()
         return ours
 
-    def dropped(self, number: int) -> None:
-        """That connection is ended to make room, which is not its client's fault."""
+    def dropped(self, number: int, why: str) -> None:
+        """That connection is about to be ended, for a reason that its server can't tell."""
         try:
-            self._channel.send(encode([number]))
+            self._channel.send(encode([number, why]))
         except OSError:
             pass  # then it is told as any other that failed
 
-    def events(self) -> list[tuple[int, bool]]:
-        """The connections that somebody has logged in by since, and those by which nobody did until they ended. Raises
-        OSError where the admission is gone."""
-        found: list[tuple[int, bool]] = []
+    def events(self) -> list[tuple[int, str]]:
+        """The connections that somebody has logged in by since, each with the key's fingerprint, and those by which
+        nobody did until they ended, with an empty one. Raises OSError where the admission is gone."""
+        found: list[tuple[int, str]] = []
         while True:
             try:
                 told = self._channel.recv(1 << 10)
@@ -119,8 +119,8 @@ class Admission:
                 return found
             if not told:
                 raise OSError("what decides who comes in is gone")
-            number, inside = decode(told)
-            found.append((number, inside))
+            number, key = decode(told)
+            found.append((number, key))
 
     def close(self) -> None:
         """Lets go of it; it ends with the last connection."""
@@ -357,10 +357,10 @@ class _Office:
             self._poller.unregister(self._channel)
             self._channel.close()
         elif not descriptors:
-            (dropped,) = decode(content)
+            dropped, why = decode(content)
             for each in self._counters.values():
                 if each.number == dropped:
-                    each.why = "it hadn't logged in when there were too many connections"
+                    each.why = why
         else:
             number, address, port = decode(content)
             channel = socket.socket(fileno=descriptors[0])
@@ -431,7 +431,7 @@ class _Office:
         handle.close()
         counter.journal = counter.journal.about(target=allowed.target)
         counter.journal.tell("login", key=allowed.key, comment=entry.comment)
-        self._report(counter.number, True)
+        self._report(counter.number, allowed.key)
 
     def _leave(self, descriptor: int, counter: _Counter) -> None:
         self._poller.unregister(descriptor)
@@ -440,12 +440,14 @@ class _Office:
         if counter.visitor.entry is None:
             why = counter.why or "it hung up"
             counter.journal.tell("refusal", target=counter.name or None, why=why)
-            self._report(counter.number, False)
+            self._report(counter.number, "")
+        elif counter.why:
+            counter.journal.tell("refusal", why=counter.why)
         counter.journal.tell("disconnect")
 
-    def _report(self, number: int, inside: bool) -> None:
+    def _report(self, number: int, key: str) -> None:
         try:
-            self._channel.send(encode([number, inside]))
+            self._channel.send(encode([number, key]))
         except OSError:
             pass  # the reception is gone
 

@@ -22,7 +22,7 @@ from dockshell.bridge.admission import Admission, Asking
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.server import serve
 from dockshell.errors import DockshellError, Fault
-from dockshell.linux import open_files
+from dockshell.linux import memory, open_files
 from dockshell.linux.confinement import Nowhere, confine
 from dockshell.linux.descriptors import let_go
 from dockshell.model import noun
@@ -35,6 +35,7 @@ _LET_GO = 2.0  # seconds for the servers to end when we are told to
 _EACH, _ELSE = 1, 32  # descriptors: of a connection, and of all else that is held open
 _NOBODY = 65534  # the user and group that own nothing: nobody and nogroup, or 16 bits of -2
 _REFUSALS = ""  # in place of an address: the lines that the journal has of refusals
+_WEIGHED = 0.5  # seconds between two looks at how much memory the connections have in all
 _PAUSE = 0.5  # seconds without new connections, where one could not even be taken
 # Lines before any of SSH's own: RFC 4253, 4.2.
 _BUSY = b"dockshell: too many connections, try again later\r\n"
@@ -43,10 +44,11 @@ _BROKEN = b"dockshell: the server is broken, ask whoever runs it to start it aga
 
 @noun(frozen=True)
 class Limits:
-    """connections: how many at once. burst, rate: how many connections one source may begin at once, and for each
-    second that passes."""
+    """connections: how many at once; memory: how many bytes the processes of all of them may have. burst, rate: how
+    many connections one source may begin at once, and for each second that passes."""
 
     connections: int = 200
+    memory: int = 1 << 30
     burst: int = 100
     rate: float = 5.0
 
@@ -136,7 +138,10 @@ class Reception:
             poller.register(descriptor, select.POLLIN)
         for guest in self._guests.values():
             poller.register(guest.pidfd, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poller.poll(int(paused * 1000) + 1 if paused > 0 else None)}
+        waits = [paused] if paused > 0 else []
+        waits += [_WEIGHED] if self._guests else []
+        ready = {descriptor for descriptor, _ in poller.poll(int(min(waits) * 1000) + 1 if waits else None)}
+        self._weigh()
         if self._admission.fileno() in ready:
             self._hear()
         for guest in list(self._guests.values()):
@@ -153,10 +158,10 @@ class Reception:
             events = self._admission.events()
         except OSError:
             raise DockshellError("what decides who comes in, or enters containers, ended: start serve again") from None
-        for number, inside in events:
+        for number, key in events:
             guest = next((each for each in self._guests.values() if each.number == number), None)
-            if guest and inside:
-                guest.inside = True
+            if guest and key:
+                guest.inside, guest.owner = True, key
             elif guest and not guest.dropped:
                 self._spend(guest.address, _FAILURE)
 
@@ -202,11 +207,19 @@ class Reception:
         chosen = victim(neighbourhood(address), waiting)
         if chosen < 0:
             return False
-        guest = self._guests[chosen]
-        guest.dropped = True
-        self._admission.dropped(guest.number)
-        os.kill(guest.pid, signal.SIGKILL)
+        self._drop(self._guests[chosen], "it hadn't logged in when there were too many connections")
         return True
+
+    def _weigh(self) -> None:
+        """Ends one connection where all of them take too much memory."""
+        owners = {pid: guest.owner for pid, guest in self._guests.items() if not guest.dropped}
+        if pid := memory.heaviest(owners, self._limits.memory):
+            self._drop(self._guests[pid], "it took too much memory")
+
+    def _drop(self, guest: _Guest, why: str) -> None:
+        guest.dropped = True
+        self._admission.dropped(guest.number, why)
+        os.kill(guest.pid, signal.SIGKILL)
 
     def _turn_away(self, connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
         """busy: it will do later."""
@@ -244,6 +257,7 @@ class Reception:
                 signal.signal(number, signal.SIG_DFL)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             let_go({connection.fileno(), channel.fileno(), *(self._nowhere.descriptors if self._nowhere else ())})
+            memory.first_to_go()
             confine(_NOBODY, _NOBODY, self._nowhere)
             serve(connection.fileno(), connection.fileno(), gate, peer)
         except Exception as error:
@@ -284,12 +298,13 @@ class Reception:
 
 
 class _Guest:
-    """A connection's process. number: the connection's; inside: whether somebody has logged in; dropped: whether it was
-    ended to make room."""
+    """A connection's process. number: the connection's; inside: whether somebody has logged in; owner: the key by which
+    they have, else the network that it comes from; dropped: whether it was ended to make room."""
 
     def __init__(self, pid: int, number: int, address: str) -> None:
         self.pid, self.number, self.address = pid, number, address
         self.pidfd = os.pidfd_open(pid)
+        self.owner = neighbourhood(address)
         self.inside = self.dropped = False
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ _UNKNOWN = 20.0  # seconds until a key has been shown that is let in
 _KEEPALIVE = 15.0  # seconds after which a silent client is asked whether it is there; three times
 _MOST_SESSIONS = 100
 _MOST_FORWARDED = 1000  # connections at once
+_MOST_CONNECTING = 8  # … that are being made, each by an errand; the others wait
 _MOST_LISTENERS = 50
 _MOST_TRIES = 20  # of keys
 # What is sound and cheap for us: finite fields are neither, since they let a client that does little make a server do
@@ -183,6 +184,7 @@ class _Door(asyncssh.SSHServer, Host):
         self._conversations: dict[Conversation, str] = {}
         self._flows: set[Flow] = set()
         self._flowing = 0
+        self._connecting = asyncio.Semaphore(_MOST_CONNECTING)
         self._listeners: list[Listener] = []
         self._jammed = False
         self._known = False  # has a key been shown that is let in?
@@ -301,7 +303,8 @@ class _Door(asyncssh.SSHServer, Host):
             )
         self._flowing += 1
         try:
-            flow, other = await connect(self.send, errand, self._flowed)
+            async with self._connecting:
+                flow, other = await connect(self.send, errand, self._flowed)
         except BaseException as error:
             self._flowing -= 1
             if isinstance(error, Exhausted):

@@ -20,7 +20,7 @@ from select import POLLIN, poll
 
 from dockshell.bridge.errand import Allowed, pack, permitted, unpack
 from dockshell.errors import Fault
-from dockshell.linux import open_files, passing
+from dockshell.linux import memory, open_files, passing
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.signals import FORWARDED, signal
 from dockshell.model import noun, replace
@@ -38,21 +38,23 @@ __all__ = ["Setting", "Steward"]
 
 _SPARE = 32  # descriptors that are kept free for what comes with an errand
 _OWN = 4  # … for what we open for one
-_MOST_MEMORY = 256 << 20  # bytes that an errand's own process may have: getrlimit(2), RLIMIT_DATA
+_MOST_MEMORY = 128 << 20  # bytes that an errand's own process may have: getrlimit(2), RLIMIT_DATA
+_WEIGHED = 0.5  # seconds between two looks at how much they have in all
 
 
 @noun(frozen=True)
 class Setting:
     """What holds for all errands: where to look for containers, the way in (`auto`, `nsenter` or `exec`), and who
     tells; debug: whether a Fault is told with its traceback; sessions: how many errands may go on at once, of which one
-    key may have half and one container three quarters, 0 for any number. desk: in an errand's process, the socket by
-    which the steward hears which container it is."""
+    key may have half and one container three quarters, 0 for any number; memory: how many bytes all of them may have.
+    desk: in an errand's process, the socket by which the steward hears which container it is."""
 
     place: Place
     via: str
     voice: Voice
     debug: bool = False
     sessions: int = 0
+    memory: int = 0
     desk: socket | None = None
 
     def line(self, fault: Fault) -> bytes:
@@ -161,7 +163,11 @@ class _Desk:
         open_files.raise_limit()
         self._poller.register(self._first, POLLIN)
         while self._first.fileno() >= 0 or self._channels:
-            for number, _ in self._poller.poll():
+            watched = self._setting.sessions and self._running
+            ready = self._poller.poll(_WEIGHED * 1000 if watched else None)
+            if watched:
+                self._weigh()
+            for number, _ in ready:
                 if number == self._first.fileno():
                     self._welcome()
                 elif number in self._channels:
@@ -249,6 +255,11 @@ class _Desk:
                 pass  # it has just ended
         running.desk.close()
 
+    def _weigh(self) -> None:
+        owners = {each.pid: each.key for each in self._running.values()}
+        if pid := memory.heaviest(owners, self._setting.memory):
+            os.kill(pid, signal.SIGKILL)
+
     def _end(self, number: int) -> None:
         running = self._running.pop(number)
         self._poller.unregister(number)
@@ -265,6 +276,7 @@ def _carry_out(content: bytes, descriptors: list[int], allowed: Allowed, setting
         if setting.sessions:
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, most))  # the command gets its container's
+            memory.first_to_go()
         os.setsid()
         for number in FORWARDED:
             signal.signal(number, signal.SIG_DFL)

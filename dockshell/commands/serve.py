@@ -10,6 +10,7 @@ from dockshell.bridge.steward import Setting, Steward
 from dockshell.commands.looking import anywhere, voice
 from dockshell.commands.proxy import via
 from dockshell.errors import UsageError, printable
+from dockshell.linux.memory import total
 from dockshell.ssh import own
 
 TYPE_CHECKING = False
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _USUAL = "127.0.0.1:2222"
-_LEAST = 10  # connections that one key may have in any case
+_LEAST = 20  # connections that there may be in any case, and sessions
+_EACH = 10  # … and of one key
+_CONNECTION, _SESSION = 12 << 20, 6 << 20  # bytes, each a little more than one takes
 
 
 def run(arguments: Arguments) -> int:
@@ -33,9 +36,13 @@ def run(arguments: Arguments) -> int:
         )
     keys = os.path.abspath(keys or own.ssh_file("authorized_keys"))
     told = voice(arguments)
-    most = _most(arguments)
+    memory = total() // 3  # for connections, and as much for sessions
+    most = _number(arguments, "most", max(_LEAST, min(200, memory // _CONNECTION)))
+    sessions = _number(arguments, "sessions", max(_LEAST, min(500, memory // _SESSION)))
     journal_to = _log(arguments.text("log"))
-    setting = Setting(anywhere(arguments), via(arguments), told, bool(arguments.on("debug")), sessions=100)
+    setting = Setting(
+        anywhere(arguments), via(arguments), told, bool(arguments.on("debug")), sessions=sessions, memory=memory
+    )
     steward = Steward.start(setting)
     from dockshell.bridge import authorized, hostkey, library
 
@@ -48,19 +55,19 @@ def run(arguments: Arguments) -> int:
     from dockshell.ssh.keys import fingerprint
 
     journal = Journal(journal_to)
-    admission = Admission.start(keys, hostkey.private, steward, journal, max(_LEAST, most // 2))
+    admission = Admission.start(keys, hostkey.private, steward, journal, max(_EACH, most // 2))
     listeners = [_listening(family, address) for family, address in addresses]
     for each in listeners:
         bound, number = each.getsockname()[:2]
         journal.tell("listening", address=bound, port=number, host_key=fingerprint(admission.public), keys=keys)
-    Reception(listeners, admission, journal).limited(Limits(connections=most)).run()
+    Reception(listeners, admission, journal).limited(Limits(most, memory)).run()
     return 0
 
 
-def _most(arguments: Arguments) -> int:
-    said = arguments.text("most") or "200"
+def _number(arguments: Arguments, name: str, usual: int) -> int:
+    said = arguments.text(name) or str(usual)
     if not (said.isascii() and said.isdigit() and 0 < int(said) <= 10_000):
-        raise UsageError("--most takes a number from 1 to 10000")
+        raise UsageError(f"--{name} takes a number from 1 to 10000")
     return int(said)
 
 

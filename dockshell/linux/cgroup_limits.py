@@ -1,5 +1,6 @@
-"""What a container's cgroup can keep everything in it from: running, while it is frozen, and forking, while it holds as
-many processes as it may. cgroups(7); freezer-subsystem.rst, pids.rst and cgroup-v2.rst of the kernel."""
+"""What a process's cgroup can keep everything in it from: running, while it is frozen, forking, while it holds as many
+processes as it may, and having more memory. cgroups(7); freezer-subsystem.rst, pids.rst, memory.rst and cgroup-v2.rst
+of the kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["freezer", "full"]
+__all__ = ["freezer", "full", "most_memory"]
 
 
 def freezer(pid: int) -> tuple[str, str]:
@@ -25,6 +26,17 @@ def freezer(pid: int) -> tuple[str, str]:
         if _read(f"{directory}/cgroup.freeze") == "1":
             return f"{directory}/cgroup.freeze", "0"
     return "", ""
+
+
+def most_memory(pid: int) -> int:
+    """How many bytes of memory the process's cgroup, or one above that, may have at the most; 0 where nothing bounds
+    it, or nobody can tell."""
+    limits = []
+    for controller, name in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        for directory in _directories(pid, controller):
+            said = _read(f"{directory}/{name}")
+            limits += [int(said)] if said.isdecimal() else []
+    return min(limits, default=0)
 
 
 def full(pid: int, spare: int = 0) -> tuple[int, str]:

@@ -220,7 +220,7 @@ def test_the_end_of_the_server_ends_all(docker: Peer, serve: Serve, keys: Callab
 def test_fifty_at_once(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
     """Each gets its own answer."""
     name = docker.shared("busybox")
-    with serve(docker, keys("{key}")) as server:
+    with serve(docker, keys("{key}"), "--most", "200", "--sessions", "200") as server:
         pipe = subprocess.PIPE
         running = [
             subprocess.Popen(server.argv(name, f"echo {number}; cat"), stdin=pipe, stdout=pipe, stderr=pipe)

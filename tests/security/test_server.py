@@ -468,3 +468,114 @@ def test_serve_ends_with_its_steward(serve: Serve, keys: Callable[..., Path]) ->
             assert server.process.wait(60) == 125
             assert server.process.stderr and b"start serve again" in server.process.stderr.peek()
             client.close()
+
+
+_PATIENT = "from dockshell.bridge import errands, sockets; sockets._LONGEST = 600.0"
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["attack", "control"])
+def test_names_that_nobody_knows_keep_no_process(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path, guarded: bool
+) -> None:
+    """A container names a server that says nothing and twenty thousand domains, and its client asks for a hundred
+    connections and goes: a few at a time are made, and all of that is gone with the client, however long a name would
+    take. (Control: where nobody watches who asked, the processes wait on.)"""
+    name = docker.run("busybox")
+    domains = " ".join(f"d{number}.test" for number in range(20_000))
+    text = f"nameserver 192.0.2.1\nsearch {domains}\noptions timeout:5 attempts:5\n"
+    docker.sh("exec", "-i", name, "sh", "-c", "cat > /etc/resolv.conf", input=text.encode())
+    guard = _PATIENT if guarded else f"{_PATIENT}; errands._watch = lambda *_: None"
+    with serve(docker, keys("{key}"), command=_without(guard)) as server:
+        steward = children(server.process.pid)[0]
+
+        async def main() -> None:
+            async with _client(server, tmp_path, name) as connection:
+                asked = [asyncio.ensure_future(connection.open_connection("lost", 1)) for _ in range(100)]
+                while not children(steward):
+                    await asyncio.sleep(0.05)
+                assert len(children(steward)) <= 8
+                connection.abort()
+                await asyncio.gather(*asked, return_exceptions=True)
+
+        asyncio.run(main())
+        until(lambda: server.journal("disconnect"))
+        if guarded:
+            until(lambda: not children(steward))
+        else:
+            left = children(steward)
+            with pytest.raises(AssertionError):
+                until(lambda: not children(steward), seconds=2)
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _client(server: Server, directory: Path, name: str, key: str = "key") -> Any:
+    import asyncssh
+
+    return asyncssh.connect(
+        "127.0.0.1",
+        server.port,
+        username=name,
+        client_keys=[str(directory / key)],
+        known_hosts=None,
+        config=None,
+        login_timeout=120,
+    )
+
+
+@pytest.mark.parametrize(("most", "runs"), [(8, 4), (60, 18)], ids=["attack", "control"])
+def test_one_key_has_its_share_of_sessions(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path, most: int, runs: int
+) -> None:
+    """Whoever opens sessions without end, over several connections, gets half of them; another key has the rest; and
+    more than three quarters are in no container. (Control: with room for all of them they all run.)"""
+    name, another = docker.shared("busybox"), docker.run("busybox")
+    with serve(docker, keys("{key}", "{other}"), "--sessions", str(most)) as server:
+        steward = children(server.process.pid)[0]
+
+        async def sessions(stack: contextlib.AsyncExitStack, name: str, count: int, key: str = "key") -> list[str]:
+            """What each of so many in one connection says first."""
+            connection = await stack.enter_async_context(_client(server, tmp_path, name, key))
+            begun = [await connection.create_process("echo in; exec cat") for _ in range(count)]
+            return [await each.stdout.readline() or await each.stderr.read() for each in begun]
+
+        async def main() -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                said = [line for _ in range(3) for line in await sessions(stack, name, 6)]
+                assert said.count("in\n") == runs == len(children(steward))
+                assert all(line == "in\n" or "with one key are enough" in line for line in said)
+                if most == 8:
+                    said = await sessions(stack, name, 3, "other")
+                    assert said.count("in\n") == 2 and "too many sessions and forwards in" in said[2]
+                    said = await sessions(stack, another, 3, "other")
+                    assert said.count("in\n") == 2 and "with one key are enough" not in said[1]
+
+        asyncio.run(main())
+        until(lambda: not children(steward))
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["attack", "control"])
+def test_a_connection_has_its_share_of_memory(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path, guarded: bool
+) -> None:
+    """Whoever begins many commands that don't read, and sends as much to each as may be on its way, is ended before
+    that fills the memory; others go on. (Control: where nobody weighs it, it stays.)"""
+    name = docker.shared("busybox")
+    guard = f"from dockshell.commands import serve as verb; verb.total = lambda: {3 * (24 << 20)}"
+    guard += "" if guarded else "; from dockshell.bridge import reception; reception.memory.heaviest = lambda *_: 0"
+    with serve(docker, keys("{key}", "{other}"), "--sessions", "60", command=_without(guard)) as server:
+        import asyncssh
+
+        async def main() -> bool:
+            async with _client(server, tmp_path, name, "other") as quiet, _client(server, tmp_path, name) as greedy:
+                with contextlib.suppress(asyncssh.Error, ConnectionError):
+                    for _ in range(25):
+                        idle = await greedy.create_process("exec sleep 1000", encoding=None)
+                        idle.stdin.write(bytes(3 << 20))
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(greedy.wait_closed(), 30 if guarded else 3)
+                assert (await quiet.run("echo fine")).stdout == "fine\n"
+                return bool(greedy.is_closed())
+
+        assert asyncio.run(main()) is guarded
+        assert any("memory" in each["why"] for each in server.journal("refusal")) is guarded
