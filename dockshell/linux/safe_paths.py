@@ -95,6 +95,8 @@ def parent(path: bytes, *, follow: bool = False) -> tuple[int, bytes]:
                         return directory, name
                     directory, found = found, directory
                     continue
+                if file_system(found) == PROC and not _is_top(directory):
+                    raise OSError(ELOOP, os.strerror(ELOOP))  # all but those in /proc itself are no paths
                 target = os.readlink(b"", dir_fd=found)
             finally:
                 os.close(found)

@@ -172,12 +172,23 @@ def _facts(path: Path) -> tuple[int, int, int, int, int]:
     return facts.st_mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns, facts.st_size
 
 
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
-def test_a_prepared_container(docker: Peer, served: Callable[[Peer, str], tuple[Way, Path]], guarded: bool) -> None:
+# A seccomp profile of before openat2(2).
+_OLD_PROFILE = (
+    """{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["openat2"], "action": "SCMP_ACT_ERRNO"}]}"""
+)
+
+
+@pytest.mark.parametrize(("guarded", "profile"), [(True, ""), (True, _OLD_PROFILE), (False, "")])
+def test_a_prepared_container(
+    docker: Peer, served: Callable[[Peer, str], tuple[Way, Path]], tmp_path: Path, guarded: bool, profile: str
+) -> None:
     """A client with a key for one container, where root has prepared links: the program, memory, environment and
-    descriptors of the process that serves files are out of reach, by /proc/self and by any way to it."""
+    descriptors of the process that serves files are out of reach, by /proc/self and by any way to it, with openat2(2)
+    and without."""
     way, copy = served(docker, "" if guarded else _UNGUARDED)
-    name = docker.run("busybox", options=["-v", "/proc:/elsewhere"])
+    (tmp_path / "profile").write_text(profile)
+    confined = ["--security-opt", f"seccomp={tmp_path}/profile"] if profile else []
+    name = docker.run("busybox", options=["-v", "/proc:/elsewhere", *confined])
     docker.sh("exec", name, "sh", "-c", _PREPARED)
     docker.sh("exec", "--detach", name, "sh", "-c", _SWAPPED)
     before = _facts(copy)

@@ -124,8 +124,9 @@ def test_what_is_the_calling_process_s(tree: Path) -> None:
         assert _found(lambda path=path: safe_paths.opened(path.encode(), os.O_PATH, follow=False)) == EACCES  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("_lacking")
 def test_no_magic_link_is_followed() -> None:
-    """Of no process; name by name, such a link is but the path that it shows."""
+    """Whichever process it is of."""
     for name in ("self/exe", "self/root/etc", "self/cwd", "self/fd/0", "1/root", "1/exe", "1/cwd/x"):
         path = f"/proc/{name}".encode()
         assert _found(lambda path=path: safe_paths.opened(path, os.O_PATH)) in (ELOOP, EACCES)  # type: ignore[misc]
@@ -288,6 +289,6 @@ def test_nothing_outside_is_reached(world: World, tmp_path: Path) -> None:
     argv = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", _JAILED, str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, check=False, cwd=Path(__file__).parents[2], timeout=60)
     lines = done.stdout.decode().splitlines()
-    refused = ["ELOOP ENOENT", "ECONNREFUSED ECONNREFUSED"]
-    assert lines == ["reached reached", *refused, "reached reached", *refused, "ENOENT"], done
+    refused = ["ELOOP ELOOP", "ECONNREFUSED ECONNREFUSED"]
+    assert lines == ["reached reached", *refused, "reached reached", *refused, "ELOOP"], done
     assert sorted(os.listdir(tmp_path / "outside")) == ["file", "socket"]
