@@ -222,7 +222,7 @@ def test_a_copy_of_an_image_is_made_once(
     until(lambda: len(peer.ask("ps", "--all", "--quiet").split()) == count, 10)
     assert dockshell(*words, engine=peer, timeout=60).stdout == b"hello\n"
     (kept,) = cache.iterdir()
-    assert len(kept.name) == 64 and kept.parent.stat().st_mode & 0o777 == 0o700
+    assert len(kept.name) == 32 + 1 + 64 and kept.parent.stat().st_mode & 0o777 == 0o700
     before = kept.stat().st_ino
     assert dockshell(*words, engine=peer).stdout == b"hello\n"
     assert [each.stat().st_ino for each in cache.iterdir()] == [before]

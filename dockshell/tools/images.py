@@ -27,8 +27,9 @@ _HEX = frozenset("0123456789abcdef")
 
 def layers(api: Api, image: str, tell: Callable[[int], None]) -> list[str]:
     """The directories that make the image's files together, the topmost first: the engine's own where they can be seen
-    from here, else a copy in the person's cache, made once and known by the image's id. tell: gets the number of bytes
-    so far, while a copy is made. Raises DockshellError."""
+    from here, else a copy in the person's cache, made once and known by the engine and the image's id: what one engine
+    calls an image may not be what another has by that id. tell: gets the number of bytes so far, while a copy is made.
+    Raises DockshellError."""
     facts = containers.image(api, image)
     if facts is None:
         raise NoTools(
@@ -57,7 +58,7 @@ def _copy(api: Api, facts: dict[str, Any], tell: Callable[[int], None]) -> str:
     if len(id) != 64 or not _HEX.issuperset(id):
         raise EngineError(f"the engine at {api.address} has an image without an id: is it a container engine?")
     directory = _directory()
-    place = os.path.join(directory, id)
+    place = os.path.join(directory, f"{_engine(api)}-{id}")
     if os.path.isdir(place):
         os.utime(place)  # the last that is forgotten
         return place
@@ -80,6 +81,13 @@ def _copy(api: Api, facts: dict[str, Any], tell: Callable[[int], None]) -> str:
         shutil.rmtree(unfinished, ignore_errors=True)
     _forget(directory)
     return place
+
+
+def _engine(api: Api) -> str:
+    """A part of a file's name for that engine: for its address, and who listens there."""
+    from hashlib import sha256
+
+    return sha256(f"{api.owner} {api.address}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _unpack(api: Api, facts: dict[str, Any], place: str, tell: Callable[[int], None]) -> None:

@@ -3,11 +3,14 @@ host. Each test has a control, which shows that the attack works where nothing g
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from dockshell.engines import sidecar, where
 from dockshell.engines.aside import aside
 from dockshell.model import Target
 from dockshell.services import finding
+from dockshell.tools import images
 from dockshell.tools.busybox import static_busybox
 from dockshell.variables import formats
 from tests.conftest import COMMAND
@@ -250,3 +254,42 @@ def test_a_container_without_a_null_device(world: World, docker: Peer, dockshell
         seen.unlink()
         null.exists() or null.touch()
     assert null.read_text() == "kept"
+
+
+class _Lying:
+    """An engine that says of any image that it is the one with that id, and has a file /bin/tool of its own in it."""
+
+    local, owner = False, 0
+
+    def __init__(self, address: str, content: bytes) -> None:
+        self.address, self._content = address, content
+
+    def anew(self, patience: float = 0) -> _Lying:
+        return self
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        return {"Id": "0" * 64 if method == "POST" else "sha256:" + "a" * 64, "Config": {}}
+
+    def download(self, container: str, path: str) -> io.BytesIO:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            member = tarfile.TarInfo("tool")
+            member.size = len(self._content)
+            tar.addfile(member, io.BytesIO(self._content))
+        file.seek(0)
+        return file
+
+
+def test_an_image_of_one_engine_is_not_taken_for_another_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine has an image with the id of one that another engine has, and programs of its own in it: these are not
+    brought into a container of the other. Kept by the id alone (the control: at one address), they are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def tool(address: str, content: bytes) -> bytes:
+        [place] = images.layers(_Lying(address, content), "image", lambda size: None)  # type: ignore[arg-type]
+        return Path(place, "tool").read_bytes()
+
+    assert tool("tcp://evil", b"evil") == b"evil"
+    assert tool("tcp://good", b"good") == b"good"
+    assert tool("tcp://evil", b"good") == b"evil"
+    assert len(list((tmp_path / "dockshell" / "images").iterdir())) == 2
