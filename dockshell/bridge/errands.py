@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["carry_out", "get_ready"]
 
 _NET_BIND_SERVICE = 10  # capability.h
+_NO_LABEL = "its AppArmor or SELinux label may not be taken on by a process that executes nothing"
 
 
 # Seconds until a socket is there (names.py and sockets.py give up before), and until anything else runs.
@@ -151,6 +152,7 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
     """given: as for a command. An sftp or scp server, at which nothing inside has a part."""
     from dockshell.bridge import scp, sftp
     from dockshell.bridge.tree import LocalTree
+    from dockshell.linux.own_label import UNLABELLED
 
     _take(given)
     container = _container(errand, setting)
@@ -164,10 +166,12 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
         return lambda: serve(tree)
 
     nsenter = _nsenter(container, command, setting)
-    if isinstance(nsenter, str):
-        code = serve(_by_the_engine(container, errand, nsenter))
-    else:
+    code = UNLABELLED
+    if not isinstance(nsenter, str):
         code = _driven(nsenter.act(container, command, act), control)
+        nsenter = _NO_LABEL
+    if code == UNLABELLED:
+        code = serve(_by_the_engine(container, errand, nsenter))
     _tell(control, {"code": code, "signal": 0})
 
 
@@ -218,6 +222,7 @@ def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -
     """A Unix socket inside, as the user: connected, listening, or for an agent, in a new directory. One that listens is
     removed when whoever asked is gone."""
     from dockshell.bridge import sockets
+    from dockshell.linux.own_label import UNLABELLED
 
     container = _container(errand, setting)
     command = Command(argv=(b"socket",), user=errand.user, input=False)
@@ -228,7 +233,8 @@ def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -
     act = do[errand.what]
     held = (control.fileno(),)
     session = nsenter.act(container, command, lambda start, files: lambda: act(control, errand.path), held)
-    _driven(session, None)
+    if _driven(session, None) == UNLABELLED:
+        raise NoRoute(container.name, [("a Unix socket inside", _NO_LABEL)])
 
 
 _KINDS = {

@@ -31,6 +31,7 @@ __all__ = [
     "change_times",
     "need_changeable",
     "opened",
+    "own_directory",
     "parent",
 ]
 
@@ -38,6 +39,7 @@ _HERE = -100  # AT_FDCWD
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH
 _FCHMODAT2 = 452  # Linux 6.6
 _LACKING = (ENOSYS, EPERM)  # what a kernel, and a seccomp filter, says of a call that it doesn't know
+_NO_PROC = "this takes a newer kernel, or the kernel's own /proc in the container"
 _MOST_LINKS = 40  # on the way to one file, as the kernel has it: path_resolution(7)
 _PLACE = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = _PLACE | os.O_DIRECTORY
@@ -215,21 +217,35 @@ def change_times(descriptor: int, times: tuple[int, int]) -> None:
 
 
 def _own_descriptors(descriptor: int) -> int:
-    """A descriptor of /proc/self/fd, where that is the kernel's own and leads from the number to the same file: what is
-    mounted at /proc is the container's to say. EOPNOTSUPP where it isn't so."""
-    held = []
+    """A descriptor of /proc/self/fd, where that is the kernel's own and leads from the number to the same file.
+    EOPNOTSUPP where it isn't so."""
+    own = own_directory()
     try:
-        held.append(os.open(b"/proc", _DIRECTORY | os.O_NOFOLLOW))
-        number = os.readlink(b"self", dir_fd=held[-1])
-        if file_system(held[-1]) == PROC and number.isdigit():
-            held.append(os.open(number, _DIRECTORY | os.O_NOFOLLOW, dir_fd=held[-1]))
-            held.append(os.open(b"fd", _DIRECTORY | os.O_NOFOLLOW, dir_fd=held[-1]))
-            theirs, ours = os.stat(b"%d" % descriptor, dir_fd=held[-1]), os.fstat(descriptor)
-            if file_system(held[-1]) == PROC and (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
-                return held.pop()
+        directory = os.open(b"fd", _DIRECTORY | os.O_NOFOLLOW, dir_fd=own)
+        try:
+            theirs, ours = os.stat(b"%d" % descriptor, dir_fd=directory), os.fstat(descriptor)
+            if file_system(directory) == PROC and (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+                return os.dup(directory)
+        finally:
+            os.close(directory)
     except OSError:
         pass
     finally:
-        for each in held:
-            os.close(each)
-    raise OSError(EOPNOTSUPP, "this takes a newer kernel, or the kernel's own /proc in the container")
+        os.close(own)
+    raise OSError(EOPNOTSUPP, _NO_PROC)
+
+
+def own_directory() -> int:
+    """A descriptor of /proc/self, where that is the kernel's own: what is mounted at /proc is the container's to say.
+    EOPNOTSUPP where it isn't."""
+    try:
+        proc = os.open(b"/proc", _DIRECTORY | os.O_NOFOLLOW)
+        try:
+            number = os.readlink(b"self", dir_fd=proc)
+            if file_system(proc) == PROC and number.isdigit():
+                return os.open(number, _DIRECTORY | os.O_NOFOLLOW, dir_fd=proc)
+        finally:
+            os.close(proc)
+    except OSError:
+        pass
+    raise OSError(EOPNOTSUPP, _NO_PROC)

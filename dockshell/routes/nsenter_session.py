@@ -67,7 +67,8 @@ def start(
     brought: Brought | None = None,
 ) -> Session:
     """Starts the command in there; or has the process that would have become it act instead, in the user's home, with
-    these descriptors besides its stdin, stdout and stderr. Raises DockshellError."""
+    these descriptors besides its stdin, stdout and stderr: linux/own_label.py says what may come of that. Raises
+    DockshellError."""
     initial = facts.process.read("environ").split("\0") if command.environment_from == "init" else None
     how = prepare(container, command, facts.files, initial, extra=brought.extra if brought else None)
     if act:
@@ -79,7 +80,10 @@ def start(
             os.fchown(ends.theirs[0], user_of(facts.process.read("uid_map")), -1)
         entrance = _entrance(facts, how, command, container.umask, ends)
         if act:
-            entrance = replace(entrance, act=act(how, facts.files), held=held)
+            from dockshell.linux.own_label import labelled
+
+            act_inside = labelled(facts.label, act(how, facts.files))
+            entrance = replace(entrance, label="", act=act_inside, held=held)
         if brought:
             entrance = replace(entrance, attach=brought.attach)
         placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)

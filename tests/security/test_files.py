@@ -262,6 +262,31 @@ def _loaded(pid: int) -> set[str]:
     return {line.split()[4] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()}
 
 
+# As where a security module is: this kernel has none that would give a label.
+_LABEL = """
+from dockshell.linux import own_label
+from dockshell.routes import nsenter_facts
+nsenter_facts.label_of = lambda text: "docker-default"
+"""
+_LABEL_IGNORED = "own_label.labelled = lambda label, act: act\n"
+
+
+@pytest.mark.parametrize("guard", [_LABEL, _LABEL + _LABEL_IGNORED], ids=["guarded", "unguarded"])
+def test_who_can_not_have_the_label_serves_nothing(
+    docker: Peer, served: Callable[[Peer, str], tuple[Way, Path]], tmp_path: Path, guard: str
+) -> None:
+    """A label is taken on by execve(2), and what serves files executes nothing. Where it can't have it otherwise, the
+    container's own shell serves them, by the engine's exec; and a Unix socket inside can't be reached."""
+    way, copy = served(docker, guard)
+    name = docker.run("busybox")
+    with _client(way, name) as sftp:
+        assert isinstance(sftp.get(b"/etc/passwd"), bytes)
+        ours = [pid for pid in _inside(way, name) if os.path.samefile(f"/proc/{pid}/exe", copy)]
+    assert bool(ours) is (guard != _LABEL)
+    done = way.ssh(name, "true", options=["-v", "-o", "ExitOnForwardFailure=yes", "-R", "/x:/y"])
+    assert (b"remote forward success" in done.stderr) is (guard != _LABEL), done
+
+
 _LINKED = """
 mkdir -p /a /etc/container_environment
 ln -s /host/proc/self/maps /etc/container_environment/STOLEN
