@@ -91,7 +91,8 @@ def test_every_line_of_code_is_understood(name: str) -> None:
     """Also where it isn't run: each `dockshell` in it has words that dockshell takes."""
     for command in Page(name).commands:
         for program, words in spoken(command, ("dockshell", *options.DROPINS)):
-            options.parse(words, program if program in options.DROPINS else "")
+            arguments = options.parse(words, program if program in options.DROPINS else "")
+            assert arguments.verb in (*options.VERBS, *options.HIDDEN, *options.DROPINS), command
 
 
 @pytest.mark.parametrize("name", (*PAGES, "ARCHITECTURE.md", "CHANGELOG.md"))

@@ -332,4 +332,4 @@ def test_the_import_of_paramiko_is_without_what_it_needs_not() -> None:
         "assert 'paramiko' in sys.modules and not {'invoke', 'importlib.metadata'} & set(sys.modules);"
         "import invoke; from importlib import metadata; assert metadata.version('paramiko')"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -59,9 +59,10 @@ def test_no_operands(word: str) -> None:
 def test_any_text(word: str) -> None:
     """Whatever is typed is an operand or a UsageError."""
     try:
-        parse(word)
+        operand = parse(word)
     except (UsageError, UnicodeEncodeError):
         return
+    assert operand.words == word
 
 
 def test_options_anywhere() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockshell.doctor.runtimes import escapes, findings, parse, runc_of
+from dockshell.doctor.finding import GRADES
+from dockshell.doctor.runtimes import Runc, escapes, findings, parse, runc_of
 from dockshell.doctor.takeover import risks
 
 _2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
@@ -134,7 +135,7 @@ def test_what_is_weaker_is_noted(option: str) -> None:
 @given(_JSON, _JSON, st.dictionaries(st.sampled_from(["Mounts", "HostConfig", "Components"]), _JSON))
 def test_an_engine_may_say_anything(host: Any, mount: Any, facts: dict[str, Any]) -> None:
     """No answer breaks it."""
-    list(risks({"HostConfig": host, "Mounts": [mount]}))
-    list(risks(facts))
-    runc_of(facts)
-    runc_of({"Components": [{"Name": "runc", "Version": host, "Details": mount}]})
+    for told in (*risks({"HostConfig": host, "Mounts": [mount]}), *risks(facts)):
+        assert told.grade in GRADES
+    for components in (facts, {"Components": [{"Name": "runc", "Version": host, "Details": mount}]}):
+        assert isinstance(runc_of(components), Runc | None)
