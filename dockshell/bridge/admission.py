@@ -30,8 +30,9 @@ import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
 from dockshell.bridge import authorized
+from dockshell.bridge.allowance import Allowance
 from dockshell.bridge.errand import Allowed, pack, unpack
-from dockshell.bridge.journal import Journal
+from dockshell.bridge.journal import Bounded, Journal
 from dockshell.bridge.steward import Steward
 from dockshell.engines.json import decode, encode
 from dockshell.errors import DockshellError, Fault, printable
@@ -48,6 +49,7 @@ SIGNATURES = (
 _MOST_TRIES = 20  # of keys, each shown and proved
 _MOST_EXCHANGES = 4  # before a login
 _HASHES = (32, 48, 64)  # bytes of a key exchange's hash: SHA-256 to SHA-512
+_MOST_LINES, _LINES = 2000, 20.0  # of the journal that one connection may have at once, and each second
 _PATIENCE = 60.0  # seconds for a reply
 _USERAUTH_REQUEST = 50  # RFC 4252
 
@@ -406,12 +408,13 @@ class _Office:
                 return False
             counter.name, counter.why = (str(each) for each in rest)
         elif kind == "began":
-            counter.journal.tell("session", kind=str(rest[0]))
+            counter.lines.tell(counter.journal, "session", kind=str(rest[0]))
         elif kind == "ended":
-            counter.journal.tell("end", kind=str(rest[0]), code=None if rest[1] is None else int(rest[1]))
+            code = None if rest[1] is None else int(rest[1])
+            counter.lines.tell(counter.journal, "end", kind=str(rest[0]), code=code)
         elif kind == "exhausted":
-            counter.journal.tell("refusal", kind=str(rest[0]), why=str(rest[1]))
-        elif kind == "fault":
+            counter.lines.tell(counter.journal, "refusal", kind=str(rest[0]), why=str(rest[1]))
+        elif kind == "fault" and counter.faults.take():
             os.write(2, f"dockshell: {printable(str(rest[0]))[: 4 << 10]}\n".encode())
         return True
 
@@ -454,8 +457,9 @@ class _Office:
 
 class _Counter:
     """A connection's place in the office. key: the fingerprint of the key by which they are in; name, why: whom and
-    why it isn't."""
+    why it isn't; lines, faults: what may be written of it in the journal and on stderr."""
 
     def __init__(self, number: int, channel: socket.socket, visitor: Visitor, journal: Journal) -> None:
         self.number, self.channel, self.visitor, self.journal = number, channel, visitor, journal
+        self.lines, self.faults = Bounded(_MOST_LINES, _LINES), Allowance(10, 0.1)
         self.key = self.name = self.why = ""

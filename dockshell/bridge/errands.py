@@ -54,8 +54,9 @@ class _Full(DockshellError):
     """There is no room for more."""
 
 
-def get_ready() -> None:
-    """Imports what nearly every errand takes, once for all of them."""
+def get_ready(many: bool) -> None:
+    """Imports what nearly every errand takes, once for all of them. many: there will be, so that what some of them take
+    is worth it too: each would have it in memory of its own."""
     import fcntl
 
     from dockshell import relay
@@ -64,6 +65,11 @@ def get_ready() -> None:
     from dockshell.routes import nsenter, nsenter_facts, nsenter_session
 
     _ = (fcntl, relay, scp, docker, local, nsenter, nsenter_facts, nsenter_session)
+    if many:
+        from dockshell.bridge import authorized, names, sftp, sockets
+
+        _ = (authorized, names, sftp, sockets)
+        decode(b"{}")  # which imports
 
 
 def carry_out(wanted: Callable[[], Errand], control: socket, given: list[int], setting: Setting) -> NoReturn:
@@ -171,7 +177,9 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
         code = _driven(nsenter.act(container, command, act), control)
         nsenter = _NO_LABEL
     if code == UNLABELLED:
-        code = serve(_by_the_engine(container, errand, nsenter))
+        tree = _by_the_engine(container, errand, nsenter)
+        _begun()
+        code = serve(tree)
     _tell(control, {"code": code, "signal": 0})
 
 

@@ -6,11 +6,13 @@ import json
 import os
 from datetime import UTC, datetime
 
+from dockshell.bridge.allowance import Allowance
 from dockshell.errors import printable
 
-__all__ = ["Journal"]
+__all__ = ["Bounded", "Journal"]
 
 _LONGEST = 200  # characters of a text: what clients say of themselves is theirs to choose
+_BURST, _RATE = 100, 5.0  # lines about what comes without end
 
 
 class Journal:
@@ -34,6 +36,22 @@ class Journal:
             os.write(self.descriptor, line.encode() + b"\n")
         except OSError:
             pass  # a full disk keeps nobody out, nor in
+
+
+class Bounded:
+    """Of what comes without end a bounded number of lines is written, each with the number of those before it that were
+    not, as `more`: who floods us is not to fill the disk too."""
+
+    def __init__(self, burst: float = _BURST, rate: float = _RATE) -> None:
+        self._allowance = Allowance(burst, rate)
+        self._untold = 0
+
+    def tell(self, journal: Journal, event: str, **facts: str | int | None) -> None:
+        if self._allowance.take():
+            journal.tell(event, **facts, more=self._untold or None)
+            self._untold = 0
+        else:
+            self._untold += 1
 
 
 def _short(value: str | int) -> str | int:

@@ -19,7 +19,8 @@ from errno import EMFILE
 from typing import Any, NoReturn
 
 from dockshell.bridge.admission import Admission, Asking
-from dockshell.bridge.journal import Journal
+from dockshell.bridge.allowance import Allowance
+from dockshell.bridge.journal import Bounded, Journal
 from dockshell.bridge.server import serve
 from dockshell.errors import DockshellError, Fault
 from dockshell.linux import memory, open_files
@@ -34,7 +35,6 @@ _FAILURE = 10.0  # a failed login counts as so many connections
 _LET_GO = 2.0  # seconds for the servers to end when we are told to
 _EACH, _ELSE = 1, 32  # descriptors: of a connection, and of all else that is held open
 _NOBODY = 65534  # the user and group that own nothing: nobody and nogroup, or 16 bits of -2
-_REFUSALS = ""  # in place of an address: the lines that the journal has of refusals
 _WEIGHED = 0.5  # seconds between two looks at how much memory the connections have in all
 _PAUSE = 0.5  # seconds without new connections, where one could not even be taken
 # Lines before any of SSH's own: RFC 4253, 4.2.
@@ -103,9 +103,9 @@ class Reception:
         self._journal = journal
         self._limits = Limits()
         self._guests: dict[int, _Guest] = {}  # by the number of the process
-        self._allowances: dict[str, tuple[float, float]] = {}
+        self._allowances: dict[str, Allowance] = {}
+        self._refusals = Bounded()
         self._count = 0
-        self._untold = 0  # refusals that no line was written for
         self._files = 0  # how many may be open
         self._paused_until = 0.0
         self._nowhere = _nowhere()
@@ -163,7 +163,7 @@ class Reception:
             if guest and key:
                 guest.inside, guest.owner = True, key
             elif guest and not guest.dropped:
-                self._spend(guest.address, _FAILURE)
+                self._allowance(guest.address).lose(_FAILURE)
 
     def _receive(self, listener: socket.socket) -> None:
         try:
@@ -177,7 +177,7 @@ class Reception:
         self._count += 1
         journal = self._journal.about(connection=self._count, peer=f"{address}:{peer[1]}")
         with connection:
-            if not self._spend(address, 1.0):
+            if not self._allowance(address).take():
                 self._turn_away(connection, journal, "too many connections from this address")
                 return
             if not self._make_room(address):
@@ -223,11 +223,7 @@ class Reception:
 
     def _turn_away(self, connection: socket.socket, journal: Journal, why: str, busy: bool = True) -> None:
         """busy: it will do later."""
-        if self._spend(_REFUSALS, 1.0):
-            more, self._untold = self._untold, 0
-            journal.tell("refusal", why=why, more=more or None)
-        else:
-            self._untold += 1  # who floods us is not to fill the disk too
+        self._refusals.tell(journal, "refusal", why=why)
         with contextlib.suppress(OSError):
             connection.setblocking(False)
             connection.send(_BUSY if busy else _BROKEN)
@@ -266,18 +262,15 @@ class Reception:
         finally:
             os._exit(0)
 
-    def _spend(self, address: str, cost: float) -> bool:
-        """Takes so much of a source's allowance (a token bucket) → was there enough?"""
-        if address != _REFUSALS:
-            address = source(address)
-        now = time.monotonic()
-        left, since = self._allowances.pop(address, (float(self._limits.burst), now))
-        left = min(float(self._limits.burst), left + (now - since) * self._limits.rate)
-        enough = left >= cost
+    def _allowance(self, address: str) -> Allowance:
+        """How many connections its source may begin."""
+        whose = source(address)
+        # The one that was asked for last goes last.
+        allowance = self._allowances.pop(whose, None) or Allowance(self._limits.burst, self._limits.rate)
         if len(self._allowances) >= _FORGET:
             del self._allowances[next(iter(self._allowances))]
-        self._allowances[address] = (max(0.0, left - cost), now)
-        return enough
+        self._allowances[whose] = allowance
+        return allowance
 
     def _close(self) -> None:
         for listener in self._listeners:

@@ -159,7 +159,7 @@ class _Desk:
         os.dup2(nothing, 1)
         from dockshell.bridge import errands
 
-        errands.get_ready()
+        errands.get_ready(many=self._setting.sessions > 0)
         open_files.raise_limit()
         self._poller.register(self._first, POLLIN)
         while self._first.fileno() >= 0 or self._channels:

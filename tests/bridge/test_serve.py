@@ -41,6 +41,15 @@ def test_who_has_a_key_gets_in(docker: Peer, serve: Serve, keys: Callable[..., P
     assert "id -un" not in json.dumps(events)
 
 
+def test_keys_are_exchanged_again(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
+    """As often as the client likes, long after the process that speaks SSH has given up all that it could read a key
+    with."""
+    with serve(docker, keys("{key}")) as server:
+        size = 300_000
+        done = server.ssh(docker.shared("busybox"), f"head -c {size} /dev/zero", options=["-o", "RekeyLimit=20K"])
+        assert done.returncode == 0 and len(done.stdout) == size
+
+
 def test_podman_too(podman: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
     """… and a file by scp's protocol."""
     with serve(podman, keys("{key}")) as server:
