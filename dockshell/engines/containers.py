@@ -157,12 +157,13 @@ def remove_volume(api: Api, name: str) -> None:
 
 
 class Removal:
-    """A guardian's `Duty` (linux/guardian.py): a container goes by its name, should we be gone. The engine may still be
-    at making it."""
+    """A guardian's `Duty` (linux/guardian.py): containers go by their names, and an image, should we be gone. The
+    engine may still be at making them."""
 
-    def __init__(self, api: Api, name: str) -> None:
+    def __init__(self, api: Api, *names: str, image: str = "") -> None:
         self._shared_api = api
-        self._name = name
+        self._names = names
+        self._image = image
 
     def signal(self, number: int) -> bool:
         return False
@@ -171,7 +172,11 @@ class Removal:
         for pause in _LATER:
             poll().poll(pause)
             try:
-                remove(self._shared_api.anew(), self._name)
+                api = self._shared_api.anew()
+                for name in self._names:
+                    remove(api, name)
+                if self._image:
+                    remove_image(api, self._image)
             except EngineError:
                 continue  # it may answer the next time
 

@@ -6,6 +6,9 @@ that is a process of the same user and group with no fewer capabilities. So N ha
 is to come, and no capability at all. The command itself is then an ordinary exec in the target, confined as such, of a
 program at /proc/N/root/…; nothing is written into the target.
 
+Whoever is in the target may get at N, and at its files: so what it runs under are the target's limits, and where the
+target's root can't be written, neither can the sidecar's.
+
 N reads its input, which is a connection of ours, and ends with it, whatever ended us; the engine then removes the
 sidecar by itself."""
 
@@ -33,11 +36,21 @@ if TYPE_CHECKING:
     from dockshell.engines import Api
     from dockshell.model import Container
 
-__all__ = ["PLACE", "Load", "Sidecar"]
+__all__ = ["OWN", "PLACE", "Load", "Sidecar"]
 
 PLACE = "/.dockshell"  # where they have what we bring
+OWN = f"{PLACE}/own"  # the same, with what is written there once it runs
 _PATIENCE = 30.0  # seconds for an engine to start a container
 _CHUNK = 1 << 20
+_PODMANS = ("/run", "/tmp", "/var/tmp")  # podman-run(1), --read-only-tmpfs
+_ROOM = "exec,size=1m,mode=1777"
+_ARRANGED = f"""
+cd {PLACE}
+for each in *; do
+    case $each in own) ;; bin) cp -RP bin own/bin ;; *) ln -s "../$each" "own/$each" ;; esac
+done
+cd {OWN}
+"""
 _LIGHT = 16 << 20  # bytes; a heavier load is kept in a file, which has no name
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and the engines'
 
@@ -45,12 +58,13 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and th
 class Load:
     """What a sidecar carries, as a tar on its way: the busybox at that path on this machine, as PLACE/busybox. image:
     whose files it has besides; empty for any image that is there, the target's as a rule. prelude: what its shell is
-    to do, as the commands' user, to whom PLACE and the directories in it belong, before it is ready."""
+    to do, as the commands' user, before it is ready. writes: it does so in OWN, where all in PLACE is too, but for
+    what is in directories other than bin."""
 
-    def __init__(self, busybox: str, image: str = "", prelude: str = "", owner: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, busybox: str, image: str = "", prelude: str = "", *, writes: bool = False) -> None:
         self.image = image
-        self.prelude = prelude
-        self._owner = owner
+        self.prelude = _ARRANGED + prelude if writes else prelude
+        self.place = OWN if writes else PLACE
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_LIGHT)  # noqa: SIM115 # goes with us
         self._tar = tarfile.TarFile(fileobj=self._file, mode="w")
         self._add(PLACE, tarfile.DIRTYPE)
@@ -84,7 +98,6 @@ class Load:
     def _add(self, name: str, kind: bytes, target: str = "") -> None:
         member = _ours(tarfile.TarInfo(name))
         member.type, member.mode, member.linkname = kind, 0o755, target
-        member.uid, member.gid = self._owner
         self._tar.addfile(member)
 
     def pieces(self) -> tuple[Iterator[bytes], int]:
@@ -112,13 +125,11 @@ class Sidecar:
         self._api = api
         self.link = None
         self.id = f"dockshell-{os.urandom(6).hex()}"
-        guardian = Guardian(
-            containers.Removal(api, self.id)
-        )  # until it runs, and so can see for itself that we are gone
+        self._name = self.id
+        # Until it runs, and so can see for itself that we are gone.
+        guardian = Guardian(containers.Removal(api, self._name, self._filler, image=self._filled))
         try:
-            self.id = self._create(container, user, load)
-            tar, size = load.pieces()
-            api.upload(self.id, "/", tar, size)
+            self._create(container, user, load)
             self.link = api.attach(self.id)
             containers.start(api, self.id)
             number = self._number()
@@ -128,8 +139,16 @@ class Sidecar:
         finally:
             guardian.dismiss()
             guardian.close()
-        self.place = f"/proc/{number}/root{PLACE}"
+        self.place = f"/proc/{number}/root{load.place}"
         self.busybox = f"{self.place}/busybox"
+
+    @property
+    def _filler(self) -> str:
+        return f"{self._name}-files"
+
+    @property
+    def _filled(self) -> str:
+        return f"{self._name}:files"
 
     def __enter__(self) -> Sidecar:
         return self
@@ -146,11 +165,20 @@ class Sidecar:
         if self.link is not None:
             self.link.close()
 
-    def _create(self, container: Container, user: tuple[int, int], load: Load) -> str:
+    def _create(self, container: Container, user: tuple[int, int], load: Load) -> None:
         facts = self._image(container, load.image)
+        host = self._host(container)
+        podman = self._api.server() == "podman"
+        read_only = bool(host.get("ReadonlyRootfs"))
+        # In the place of anonymous volumes, into which the engine would copy what the image has there, and of what
+        # Podman mounts for who can't write elsewhere.
+        covered = [*((facts.get("Config") or {}).get("Volumes") or ()), *(_PODMANS if podman and read_only else ())]
+        volumes = dict.fromkeys(covered, "ro,size=4k")
+        # Docker takes no files for a root that can't be written; so they are the image's.
+        filled = read_only and not podman
         beside = f"container:{container.id}"
         body = {
-            "Image": facts["Id"],
+            "Image": self._image_with(load, facts["Id"], container, volumes) if filled else facts["Id"],
             "Entrypoint": [f"{PLACE}/busybox", "sh", "-c"],
             "Cmd": [f"{load.prelude}\necho $$; exec {PLACE}/busybox cat >/dev/null"],
             "User": "{}:{}".format(*user),
@@ -162,16 +190,41 @@ class Sidecar:
             "Labels": {SIDECAR: container.id},  # no listing of ours shows it
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
-                **confinement(self._host(container), container.id, self._api.server() == "podman"),
+                **confinement(host, container.id, podman),
+                "ReadonlyRootfs": read_only,
                 "AutoRemove": True,
                 "PidMode": beside,
                 "NetworkMode": beside,
                 "LogConfig": {"Type": "none"},
-                # In the place of anonymous volumes, into which the engine would copy what the image has there.
-                "Tmpfs": dict.fromkeys((facts.get("Config") or {}).get("Volumes") or {}, ""),
+                "Tmpfs": {**volumes, **({OWN: _ROOM} if load.place == OWN else {})},
             },
         }
-        return containers.create(self._api, body, self.id)
+        self.id = containers.create(self._api, body, self._name)
+        if filled:
+            containers.remove_image(self._api, self._filled)  # its files stay for as long as the container does
+        else:
+            self._upload(load, self.id)
+
+    def _upload(self, load: Load, container: str) -> None:
+        tar, size = load.pieces()
+        self._api.upload(container, "/", tar, size)
+
+    def _image_with(self, load: Load, image: str, container: Container, volumes: dict[str, str]) -> str:
+        """The id of an image of that one's files and the load, made by a container that never runs."""
+        body = {
+            "Image": image,
+            "Entrypoint": ["-"],
+            "Cmd": ["-"],
+            "NetworkDisabled": True,
+            "Labels": {SIDECAR: container.id},
+            "HostConfig": {"NetworkMode": "none", "Tmpfs": volumes},
+        }
+        filler = containers.create(self._api, body, self._filler)
+        try:
+            self._upload(load, filler)
+            return containers.commit(self._api, filler, self._filled)
+        finally:
+            containers.remove(self._api, filler)
 
     def _host(self, container: Container) -> dict[str, Any]:
         """The target's own HostConfig: what runs here is under the same limits, for who is in the target could get at

@@ -4,7 +4,7 @@ confined as any other."""
 from __future__ import annotations
 
 from dockshell.engines.aside import aside
-from dockshell.engines.sidecar import PLACE, Load, Sidecar
+from dockshell.engines.sidecar import OWN, Load, Sidecar
 from dockshell.environment import Extra, identity_of
 from dockshell.errors import UsageError
 from dockshell.routes import exec as by_exec
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["start"]
 
 # Only the sidecar's own shell knows its number, by which the target's processes find what it has …
-_NUMBERED = f"""
-cd {PLACE}
+_NUMBERED = """
 sed "1s/@/$$/" run.numberless >run && chmod 755 run
 """
 # … and what there is in its image. As layout.programs() has it: a link may lead to a program.
@@ -41,7 +40,7 @@ def start(api: Api, container: Container, command: Command, tools: Tools) -> Ses
     files = container.engine.files(container)
     identity = identity_of(container, command, files)
     user = identity.uid, identity.gid
-    brought = _Brought(Sidecar(api, container, user, _load(tools, user)), files, (api, container.id, user))
+    brought = _Brought(Sidecar(api, container, user, _load(tools)), files, (api, container.id, user))
     try:
         return by_exec.start(container, command, brought)
     except BaseException:
@@ -49,10 +48,10 @@ def start(api: Api, container: Container, command: Command, tools: Tools) -> Ses
         raise
 
 
-def _load(tools: Tools, user: tuple[int, int]) -> Load:
+def _load(tools: Tools) -> Load:
     """Laid out as layout.py has it."""
     prelude = (_NUMBERED if tools.image or tools.directory else "") + (_LINKED if tools.image else "")
-    load = Load(tools.busybox, tools.image, prelude, user)
+    load = Load(tools.busybox, tools.image, prelude, writes=bool(prelude))
     load.link("sh", "busybox")
     load.directory("bin")
     found = programs(tools.directory) if tools.directory else []
@@ -61,7 +60,7 @@ def _load(tools: Tools, user: tuple[int, int]) -> Load:
     for name in {*tools.applets} - {*found}:
         load.link(f"bin/{name}", "../busybox")
     if prelude:
-        load.write("run.numberless", runner(f"/proc/@/root{PLACE}"))
+        load.write("run.numberless", runner(f"/proc/@/root{OWN}"))
     if tools.image:
         load.link("tree", "..")
     elif tools.directory:

@@ -293,3 +293,42 @@ def test_an_image_of_one_engine_is_not_taken_for_another_s(tmp_path: Path, monke
     assert tool("tcp://good", b"good") == b"good"
     assert tool("tcp://evil", b"good") == b"evil"
     assert len(list((tmp_path / "dockshell" / "images").iterdir())) == 2
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
+def test_a_sidecar_of_a_read_only_container_is_none_to_write_to(engine: Peer, world: World) -> None:
+    """Root in a container whose root can't be written finds none that can be in a sidecar's, nor anything of it left in
+    the engine. Beside a container that may write (the control) it can."""
+    world.need_root()
+    write = 'for each in "$1" "$1/.." "$1/../tmp"; do echo >"$each/written" && exit; done; exit 1'
+    engine.image("busybox")
+    before = engine.ask("images", "--all", "--quiet")
+    for options, code in ((["--read-only"], 1), ([], 0)):
+        name = engine.run("busybox", options=options)
+        [found] = where.engines(host=engine.url)
+        [target] = found.find(Target("name", name))
+        assert found.api
+        with sidecar.Sidecar(found.api, target, (0, 0), sidecar.Load(static_busybox())) as beside:
+            done = engine.sh("exec", name, "sh", "-c", write, "sh", beside.place, check=False)
+            ran = engine.sh("exec", name, beside.busybox, "echo", "ran")
+        assert (done.returncode, ran.stdout) == (code, b"ran\n"), done
+    assert engine.ask("images", "--all", "--quiet") == before
+
+
+def test_a_sidecar_is_in_the_user_namespace_of_its_target(
+    podman: Peer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a container whose root is nobody on the host it is nobody there either. Without being told (the control)
+    Podman makes it root's."""
+    world.need_root()
+    name = podman.run("busybox", options=["--uidmap", "0:100000:65536"])
+    [engine] = where.engines(host=podman.url)
+    [target] = engine.find(Target("name", name))
+    assert engine.api
+    load = sidecar.Load(static_busybox())
+    with sidecar.Sidecar(engine.api, target, (0, 0), load) as beside:
+        assert os.stat(f"/proc/{podman.pid(beside.id)}").st_uid == 100000
+        assert aside(engine.api, target.id, [beside.busybox, "true"])[0] == 0
+    monkeypatch.setattr(sidecar, "confinement", lambda *_: {})
+    with sidecar.Sidecar(engine.api, target, (0, 0), sidecar.Load(static_busybox())) as beside:
+        assert os.stat(f"/proc/{podman.pid(beside.id)}").st_uid == 0
