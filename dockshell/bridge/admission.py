@@ -384,8 +384,9 @@ class _Office:
         try:
             words = decode(content) if content else []
             handled = bool(words) and self._answer(counter, words)
-        except (DockshellError, ValueError, TypeError, AttributeError, OSError) as error:
-            counter.why = counter.why or str(error)
+        except Exception as error:  # whatever was made of what it sent: it is that one's alone
+            known = isinstance(error, DockshellError)
+            counter.why = counter.why or (str(error) if known else "its server sent what makes no sense")
             handled = False
         if not handled:
             self._leave(descriptor, counter)

@@ -42,6 +42,7 @@ _NET_BIND_SERVICE = 10  # capability.h
 _NO_LABEL = "its AppArmor or SELinux label may not be taken on by a process that executes nothing"
 
 
+_GIVEN = {"command": 3, "files": 3, "connect": 1}  # descriptors that come along, 0 for the others
 # Seconds until a socket is there (names.py and sockets.py give up before), and until anything else runs.
 _SOCKET, _ELSE = 60, 180
 
@@ -82,6 +83,7 @@ def carry_out(wanted: Callable[[], Errand], control: socket, given: list[int], s
             errand = wanted()
         except ValueError:
             raise DockshellError("that makes no sense") from None
+        _check(errand, given)
         _watch(control, _ELSE if errand.what in ("command", "files") else _SOCKET)
         _KINDS[errand.what](errand, control, given, setting)
         os._exit(0)
@@ -97,6 +99,12 @@ def carry_out(wanted: Callable[[], Errand], control: socket, given: list[int], s
     except Exception as error:
         _own_up(Fault.of(error), control, log, setting)
     os._exit(125)
+
+
+def _check(errand: Errand, given: list[int]) -> None:
+    """As many as that kind takes: in the place of one that is missing would be one of ours. Raises DockshellError."""
+    if len(given) != _GIVEN.get(errand.what, 0):
+        raise DockshellError("that makes no sense")
 
 
 def _watch(control: socket, seconds: int) -> None:

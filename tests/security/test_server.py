@@ -224,7 +224,7 @@ def test_nothing_is_put_into_a_key_exchange(serve: Serve, keys: Callable[..., Pa
     with serve(_NO_ENGINE, keys("{key}")) as server:
         for message in _ATTACKS.values():
             assert _negotiated(server, True, message) in (0, _DISCONNECT)
-        for name in ("service", "login"):
+        for name in ("extension", "service", "login"):
             assert _negotiated(server, False, _ATTACKS[name]) in (0, _DISCONNECT), name
         assert _negotiated(server, False, _IGNORE) == _ECDH_REPLY
 
@@ -433,9 +433,15 @@ library.load()
 from dockshell.bridge import steward
 from dockshell.bridge.errand import Errand
 real = steward.Steward.send
-steward.Steward.send = lambda self, errand, given: real(
-    self, Errand("command", target=OTHER, user="root", line=b"hostname; id -un", env=(("LD_PRELOAD", "/x"),)), given
-)
+
+def send(self, errand, given):
+    lie = Errand("command", target=OTHER, user="root", line=b"hostname; id -un; echo forged >&2")
+    forged = real(self, lie, [])
+    forged.setblocking(True)
+    forged.recv(1000)
+    return real(self, lie, given)
+
+steward.Steward.send = send
 GUARD
 from dockshell.cli import run
 sys.exit(run(sys.argv[1:]))
@@ -446,15 +452,81 @@ sys.exit(run(sys.argv[1:]))
 def test_who_takes_over_a_server_after_login_gets_what_the_line_says(
     docker: Peer, serve: Serve, keys: Callable[..., Path], guarded: bool
 ) -> None:
-    """It asks for root in another container, whatever the client asked for: what is done is what the key's line says.
-    (Control: where the steward believes it, it gets that.)"""
+    """It asks for root in another container, whatever the client asked for, and once gives no descriptors along, so
+    that the command would write to serve's own stderr: what is done is what the key's line says, and nothing there.
+    (Control: where it is believed, it gets all that.)"""
     mine, other = docker.shared("busybox"), docker.run("busybox")
-    guard = "" if guarded else "steward.permitted = lambda errand, allowed: errand"
+    guard = "from dockshell.bridge import errands; errands._check = lambda *_: None"
+    guard = "" if guarded else f"{guard}; steward.permitted = lambda errand, allowed: errand"
     script = f"OTHER = {other!r}\n" + _LIES.replace("GUARD", guard)
     line = f'container="{mine}",user="app",command="echo only; id -un" {{key}}'
     with serve(docker, keys(line), command=[sys.executable, "-P", "-c", script]) as server:
         said = server.ssh(mine, "true").stdout.decode().split()
+        assert server.process.stderr
+        os.set_blocking(server.process.stderr.fileno(), False)
+        assert (b"forged" in (server.process.stderr.read() or b"")) is not guarded
     assert said == (["only", "app"] if guarded else [docker.ask("exec", other, "hostname"), "root"])
+
+
+_NONSENSE = """
+import os, sys
+from dockshell.bridge import library
+library.load()
+from dockshell.bridge import reception, steward
+from dockshell.linux import passing
+
+MESSAGES = [
+    b"x", b"[]", b"{}", b"[1]", b"null", b'["sign"]', b'["sign", 1]', b'["in", "a"]', b'["in", 1, 2]', b'["knows"]',
+    b'["began", {}]', b'["refused"]', b'["refused", 1, [], 3]', b"[" * 50000, b"\\xff" * 100, b"x" * 150000,
+]
+real_serve, real_send = reception.serve, steward.Steward.send
+
+def serve(source, sink, gate, peer):
+    first = os.read(source, 1)
+    if first < b"A":
+        given = os.pipe() if int(first) % 2 else ()
+        for message in MESSAGES[int(first)::10]:
+            passing.send(gate._channel, message, given)
+        os._exit(0)
+    os.write(sink, b"real\\r\\n")
+    real_serve(source, sink, gate, peer)
+
+def send(self, errand, given):
+    for message in MESSAGES:
+        for descriptors in ((), os.pipe(), [0] * 8):
+            passing.send(self._channel, message, descriptors)
+    return real_send(self, errand, given)
+
+reception.serve, steward.Steward.send = serve, send
+from dockshell.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_nonsense_of_a_server_harms_nobody_else(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whatever a server that was taken over sends to those who decide and enter, with whatever descriptors, they go on
+    for others. (Control: it did send that, since its own connection has ended.)"""
+    name = docker.shared("busybox")
+    with serve(docker, keys("{key}"), command=[sys.executable, "-P", "-c", _NONSENSE]) as server:
+        for number in range(10):
+            with socket.create_connection(("127.0.0.1", server.port), 60, ("127.0.0.2", 0)) as client:
+                client.sendall(b"%d" % number)
+                with contextlib.suppress(ConnectionError):
+                    assert client.recv(100) == b""
+        until(lambda: len(server.journal("disconnect")) == 10)
+
+        async def main() -> str:
+            with socket.create_connection(("127.0.0.1", server.port), 60) as client:
+                client.sendall(b"A")
+                assert client.recv(6) == b"real\r\n"
+                client.setblocking(False)
+                async with _client(server, tmp_path, name, sock=client) as connection:
+                    return str((await connection.run("echo fine")).stdout)
+
+        assert asyncio.run(main()) == "fine\n"
+        assert server.process.poll() is None
 
 
 def test_serve_ends_with_its_steward(serve: Serve, keys: Callable[..., Path]) -> None:
@@ -504,17 +576,18 @@ def test_names_that_nobody_knows_keep_no_process(
         else:
             left = children(steward)
             with pytest.raises(AssertionError):
-                until(lambda: not children(steward), seconds=2)
+                until(lambda: not children(steward), seconds=1)
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _client(server: Server, directory: Path, name: str, key: str = "key") -> Any:
+def _client(server: Server, directory: Path, name: str, key: str = "key", **options: Any) -> Any:
     import asyncssh
 
+    place: dict[str, Any] = {} if "sock" in options else {"host": "127.0.0.1", "port": server.port}
     return asyncssh.connect(
-        "127.0.0.1",
-        server.port,
+        **place,
+        **options,
         username=name,
         client_keys=[str(directory / key)],
         known_hosts=None,
@@ -523,7 +596,7 @@ def _client(server: Server, directory: Path, name: str, key: str = "key") -> Any
     )
 
 
-@pytest.mark.parametrize(("most", "runs"), [(8, 4), (60, 18)], ids=["attack", "control"])
+@pytest.mark.parametrize(("most", "runs"), [(8, 4), (60, 9)], ids=["attack", "control"])
 def test_one_key_has_its_share_of_sessions(
     docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path, most: int, runs: int
 ) -> None:
@@ -541,14 +614,14 @@ def test_one_key_has_its_share_of_sessions(
 
         async def main() -> None:
             async with contextlib.AsyncExitStack() as stack:
-                said = [line for _ in range(3) for line in await sessions(stack, name, 6)]
+                said = [line for _ in range(3) for line in await sessions(stack, name, 3)]
                 assert said.count("in\n") == runs == len(children(steward))
                 assert all(line == "in\n" or "with one key are enough" in line for line in said)
                 if most == 8:
                     said = await sessions(stack, name, 3, "other")
-                    assert said.count("in\n") == 2 and "too many sessions and forwards in" in said[2]
+                    assert said.count("in\n") == 2 and "too many sessions and forwards in" in "".join(said)
                     said = await sessions(stack, another, 3, "other")
-                    assert said.count("in\n") == 2 and "with one key are enough" not in said[1]
+                    assert said.count("in\n") == 2 and "with one key are enough" in "".join(said)
 
         asyncio.run(main())
         until(lambda: not children(steward))
@@ -573,7 +646,7 @@ def test_a_connection_has_its_share_of_memory(
                         idle = await greedy.create_process("exec sleep 1000", encoding=None)
                         idle.stdin.write(bytes(3 << 20))
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(greedy.wait_closed(), 30 if guarded else 3)
+                    await asyncio.wait_for(greedy.wait_closed(), 30 if guarded else 2)
                 assert (await quiet.run("echo fine")).stdout == "fine\n"
                 return bool(greedy.is_closed())
 
