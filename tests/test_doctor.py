@@ -20,6 +20,7 @@ import pexpect
 import pytest
 
 from dockshell.linux import seccomp
+from dockshell.linux.calls import Calls
 from tests.conftest import COMMAND
 from tests.impostor import Impostor
 from tests.messages import without_progress
@@ -411,7 +412,10 @@ def test_byte_code_that_is_not_kept(doctor: Doctor, typed: Callable[..., None], 
 def _without(call: int) -> None:
     """Binds this process to a filter that answers a system call as an older kernel does, with ENOSYS: seccomp(2)."""
     load, unless, error, allow = (0x20, 0, 0, 0), (0x15, 0, 1, call), (6, 0, 0, 0x50000 | 38), (6, 0, 0, 0x7FFF0000)
-    seccomp.install(b"".join(struct.pack("HBBI", *each) for each in (load, unless, error, allow)))
+    calls = Calls()
+    seccomp.install(calls, b"".join(struct.pack("HBBI", *each) for each in (load, unless, error, allow)))
+    calls.end()
+    calls.run()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from dockshell.demo.rootfs import Entry, lay, tree
 from dockshell.errors import DockshellError, printable
 from dockshell.linux import mounts
+from dockshell.linux.calls import Calls
 from dockshell.linux.credentials import Capabilities, become, bound, last_capability
 from dockshell.linux.libc import prctl
 
@@ -166,10 +167,13 @@ def _be_first(plan: _Plan, life: int, answer: int) -> None:
     _detach(life, answer)
     _rename()
     # What an ordinary container has, so that nobody in there can do to the machine what root could: capabilities(7).
-    bound(_CAPABILITIES, plan.last_capability)
-    become(0, 0, None, Capabilities(_CAPABILITIES))
+    calls = Calls()
+    bound(calls, _CAPABILITIES, plan.last_capability)
+    become(calls, 0, 0, None, Capabilities(_CAPABILITIES))
     # The keeper's end is ours, though it be killed. As the last thing, for new credentials clear it.
-    prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    calls.add("prctl", _SET_PDEATHSIG, signal.SIGKILL)
+    calls.end()
+    calls.run()
     os.write(answer, b"ready\n")
     os.close(answer)
     while os.read(life, 1):

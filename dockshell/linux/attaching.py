@@ -30,12 +30,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dockshell.linux.calls import Calls
     from dockshell.linux.namespaces import Namespaces
     from dockshell.linux.rootfs import RootFiles
 
 __all__ = ["Detached", "empty_place", "null_device", "union"]
 
-_OPEN_TREE, _MOVE_MOUNT = 428, 429
+_OPEN_TREE = 428
 _CLONE, _CLOEXEC, _RECURSIVE = 1, 0o2000000, 0x8000
 _FROM_DESCRIPTOR = 4  # MOVE_MOUNT_F_EMPTY_PATH
 _HERE = -100  # AT_FDCWD
@@ -66,14 +67,15 @@ class Detached:
 
         self._tree = passing.from_child(make)
 
-    def attach(self) -> None:
-        """Gives the calling process, which must have one thread, a copy of its mount namespace, and attaches the tree
-        in there. Makes system calls only. Raises OSError."""
-        unshare(NEWNS)
+    def attach(self, calls: Calls) -> list[int]:
+        """Adds the calls that give a process, which must have one thread, a copy of its mount namespace, and attach the
+        tree in there. Returns the descriptors that it needs for that, and closes."""
+        calls.add("unshare", NEWNS)
         # What is mounted in here from now on stays here, also where mounts out there are shared: mount_namespaces(7).
-        mount("", "/", flags=SLAVE | RECURSIVE)
-        place = os.fsencode(self.place)
-        syscall(_MOVE_MOUNT, ctypes.c_int(self._tree), b"", ctypes.c_int(_HERE), place, ctypes.c_uint(_FROM_DESCRIPTOR))
+        calls.add("mount", 0, b"/\0", 0, SLAVE | RECURSIVE)
+        calls.add("move_mount", self._tree, b"\0", _HERE, os.fsencode(self.place) + b"\0", _FROM_DESCRIPTOR)
+        calls.add("close", self._tree)
+        return [self._tree]
 
     def close(self) -> None:
         """Lets go of it: who has attached it keeps it."""

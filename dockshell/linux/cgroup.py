@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
-from dockshell.linux.libc import syscall
+from dockshell.linux.calls import Result, errors
 from dockshell.linux.signals import signal
 from dockshell.model import noun
 
-__all__ = ["Places", "fork_into", "join_legacy", "mounted_at", "open_legacy", "places"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Argument, Calls
 
-_CLONE3 = 435
-_CLONE_INTO_CGROUP = 0x200000000
+__all__ = ["Doors", "Places", "fork_into", "mounted_at", "places"]
+
+_CLONE_INTO_CGROUP, _CLONE_PARENT = 0x200000000, 0x8000
 # Kernels before 5.7 don't know CLONE_INTO_CGROUP, and what filters system calls may not know clone3.
 _UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.E2BIG, errno.EPERM)
 
@@ -46,43 +48,55 @@ def places(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> Places
     return Places(tuple(legacy), unified)
 
 
-def open_legacy(wanted: Places) -> list[int]:
-    """Descriptors for join_legacy(). Raises OSError."""
-    return [os.open(place + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for place in wanted.legacy]
+class Doors:
+    """Descriptors by which a process puts itself, or is put at its birth, into these cgroups. Raises OSError."""
+
+    def __init__(self, wanted: Places) -> None:
+        # By `tasks` and not `cgroup.procs`: moving a whole process has the kernel wait for every fork in the machine to
+        # be seen (an RCU grace period, 10 ms), a thread that moves itself does not (cgroup_procs_write_start in the
+        # kernel's cgroup.c).
+        self.legacy = [os.open(place + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for place in wanted.legacy]
+        self.unified: tuple[int, ...] = ()
+        if wanted.unified:
+            directory = os.open(wanted.unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.unified = directory, os.open(wanted.unified + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        self.descriptors = [*self.legacy, *self.unified]
 
 
-def join_legacy(descriptors: list[int]) -> None:
-    """Puts the calling process, which must have one thread, into version 1 cgroups. Raises OSError.
+def fork_into(calls: Calls, doors: Doors, born: int) -> None:
+    """Adds the calls by which a process, which must have one thread, has a child in these cgroups that goes on with the
+    list; its parent is that of the process (clone(2), CLONE_PARENT), which writes the child's number to the descriptor
+    born, 8 bytes, and ends.
 
-    By `tasks` and not `cgroup.procs`: moving a whole process has the kernel wait for every fork in the machine to be
-    seen (an RCU grace period, 10 ms), a thread that moves itself does not (cgroup_procs_write_start in the kernel's
-    cgroup.c).
-    """
-    for descriptor in descriptors:
-        os.write(descriptor, b"0")
+    Into version 2 by clone3(2) with CLONE_INTO_CGROUP where the kernel has it, for that doesn't wait either."""
+    moves = []
+    if doors.unified:
+        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal (the parent's by CLONE_PARENT), two of the
+        # stack, tls, two of set_tid, and the cgroup's directory.
+        arguments: list[Argument] = [_CLONE_INTO_CGROUP | _CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, doors.unified[0]]
+        directly = calls.add("clone3", arguments, 88, expected=0, allowed=errors(*_UNKNOWN))
+        unknown = calls.peek(Result(directly, 7), 0xFF)  # of a negative number, an error
+        _report(calls, directly, born)
+        calls.go_on(unknown, calls.following, calls.following - 2)
+        moves.append(doors.unified[1])
+    fork = calls.add("clone", _CLONE_PARENT | signal.SIGCHLD, expected=0)
+    aside = _report(calls, fork, born)
+    calls.go_on(fork, calls.following, aside)
+    for descriptor in moves:
+        calls.add("write", descriptor, b"0", 1)
+    if doors.unified:
+        calls.go_on(directly, calls.following)
+    for descriptor in doors.legacy:
+        calls.add("write", descriptor, b"0", 1)
+    for descriptor in (*doors.descriptors, born):
+        calls.add("close", descriptor)
 
 
-def fork_into(wanted: Places) -> int:
-    """fork(2) into a version 2 cgroup, for the same reason by clone3(2) with CLONE_INTO_CGROUP where the kernel has it.
-    The caller must have one thread; the child may make system calls and execve. Raises OSError."""
-    if not wanted.unified:
-        return os.fork()
-    directory = os.open(wanted.unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, two of the stack, tls, two of set_tid,
-        # and the cgroup's directory.
-        arguments = (_CLONE_INTO_CGROUP, 0, 0, 0, int(signal.SIGCHLD), 0, 0, 0, 0, 0, directory)
-        return syscall(_CLONE3, (ctypes.c_uint64 * 11)(*arguments), ctypes.c_size_t(88))
-    except OSError as error:
-        if error.errno not in _UNKNOWN:
-            raise
-    finally:
-        os.close(directory)
-    child = os.fork()
-    if child == 0:
-        with open(wanted.unified + "/cgroup.procs", "w", encoding="utf-8") as file:
-            file.write("0")
-    return child
+def _report(calls: Calls, fork: int, born: int) -> int:
+    """Adds what the parent does after that call; returns the first entry."""
+    first = calls.add("write", born, Result(fork), 8)
+    calls.add("exit_group", 0)
+    return first
 
 
 def _carries(names: frozenset[str], controllers: str) -> bool:

@@ -7,8 +7,9 @@ import os
 import resource
 
 from dockshell.linux import seccomp
-from dockshell.linux.credentials import no_new_privileges, not_dumpable
-from dockshell.linux.libc import call, setns
+from dockshell.linux.calls import Calls
+from dockshell.linux.credentials import not_dumpable
+from dockshell.linux.libc import call, prctl, setns
 from dockshell.linux.namespaces import KINDS
 from dockshell.linux.signals import gone
 from dockshell.linux.syscall_filter import program
@@ -19,6 +20,7 @@ _KINDS = ("net", "ipc", "uts", "mnt")  # in the order of joining
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _REC, _PRIVATE = 1, 2, 4, 8, 32, 1 << 14, 1 << 18
 _DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 _MOST_MEMORY = 192 << 20  # bytes
 
 
@@ -91,11 +93,14 @@ def confine(uid: int, gid: int, nowhere: Nowhere | None) -> None:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)  # by which all capabilities are gone: capabilities(7)
     not_dumpable()  # so that others of that user's can't trace it: ptrace(2)
-    no_new_privileges()
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
         resource.setrlimit(kind, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     least = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(most, _MOST_MEMORY)
     resource.setrlimit(resource.RLIMIT_DATA, (least, least))
     if filter := program(os.uname().machine):
-        seccomp.install(filter)
+        calls = Calls()
+        seccomp.install(calls, filter)
+        calls.end()
+        calls.run()

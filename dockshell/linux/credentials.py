@@ -3,17 +3,21 @@ credentials(7)."""
 
 from __future__ import annotations
 
-import ctypes
-import os
+from struct import pack
 
-from dockshell.linux.libc import call, prctl
+from dockshell.linux.libc import prctl
 from dockshell.model import noun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Calls
 
 __all__ = [
     "NEEDED",
     "Capabilities",
     "become",
     "bound",
+    "hide",
     "lacking",
     "last_capability",
     "no_new_privileges",
@@ -59,38 +63,43 @@ def lacking(mask: int, wanted: dict[int, str]) -> list[str]:
     return [name for number, name in wanted.items() if not mask >> number & 1]
 
 
-def become(uid: int, gid: int, groups: tuple[int, ...] | None, capabilities: Capabilities) -> None:
-    """Turns the calling process into that user with those capabilities: permitted and effective are the bounding set
-    until execve settles them. groups None: they can't be set in this user namespace (user_namespaces(7), setgroups).
-    Raises OSError."""
-    prctl(_PR_SET_KEEPCAPS, 1)
+def become(calls: Calls, uid: int, gid: int, groups: tuple[int, ...] | None, capabilities: Capabilities) -> None:
+    """Adds the calls that turn a process into that user with those capabilities: permitted and effective are the
+    bounding set, until settle(). groups None: they can't be set in this user namespace (user_namespaces(7),
+    setgroups)."""
+    calls.add("prctl", _PR_SET_KEEPCAPS, 1)
     if groups is not None:
-        os.setgroups(groups)
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    prctl(_PR_SET_KEEPCAPS, 0)
-    _capset(capabilities.bounding, capabilities.bounding, capabilities.inheritable)
-    prctl(_PR_CAP_AMBIENT, _CLEAR_ALL)
+        calls.add("setgroups", len(groups), pack(f"={len(groups)}I", *groups))
+    calls.add("setresgid", gid, gid, gid)
+    calls.add("setresuid", uid, uid, uid)
+    calls.add("prctl", _PR_SET_KEEPCAPS, 0)
+    _capset(calls, capabilities.bounding, capabilities.inheritable)
+    calls.add("prctl", _PR_CAP_AMBIENT, _CLEAR_ALL)
     for number in _bits(capabilities.ambient & capabilities.inheritable):
-        prctl(_PR_CAP_AMBIENT, _RAISE, number)
+        calls.add("prctl", _PR_CAP_AMBIENT, _RAISE, number)
 
 
-def settle(uid: int, capabilities: Capabilities) -> None:
-    """Leaves the calling process what it would have after execve(2), without one."""
-    kept = capabilities.executed(uid)
-    _capset(kept, kept, capabilities.inheritable)
+def settle(calls: Calls, uid: int, capabilities: Capabilities) -> None:
+    """Adds the call that leaves a process what it would have after execve(2). Before execve, so that a file is
+    executed only by who may, as runc does."""
+    _capset(calls, capabilities.executed(uid), capabilities.inheritable)
 
 
-def bound(keep: int, last: int) -> None:
-    """Drops all but these capabilities from the bounding set, for ever."""
+def bound(calls: Calls, keep: int, last: int) -> None:
+    """Adds the calls that drop all but these capabilities from the bounding set, for ever."""
     for number in range(last + 1):
         if not keep >> number & 1:
-            prctl(_PR_CAPBSET_DROP, number)
+            calls.add("prctl", _PR_CAPBSET_DROP, number)
 
 
-def no_new_privileges() -> None:
-    """Nothing that is executed from here on can give more rights: PR_SET_NO_NEW_PRIVS."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+def no_new_privileges(calls: Calls) -> None:
+    """Adds the call after which nothing that is executed can give more rights: PR_SET_NO_NEW_PRIVS."""
+    calls.add("prctl", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide(calls: Calls) -> None:
+    """Adds the call after which a process is as by not_dumpable()."""
+    calls.add("prctl", _PR_SET_DUMPABLE, 0)
 
 
 def not_dumpable() -> None:
@@ -99,11 +108,10 @@ def not_dumpable() -> None:
     prctl(_PR_SET_DUMPABLE, 0)
 
 
-def _capset(effective: int, permitted: int, inheritable: int) -> None:
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    masks = (effective, permitted, inheritable)
-    data = (ctypes.c_uint32 * 6)(*(mask & 0xFFFFFFFF for mask in masks), *(mask >> 32 for mask in masks))
-    call("capset", ctypes.byref(header), ctypes.byref(data))
+def _capset(calls: Calls, kept: int, inheritable: int) -> None:
+    low, high = ((kept & mask, kept & mask, inheritable & mask) for mask in (0xFFFFFFFF, 0xFFFFFFFF << 32))
+    data = pack("=6I", *low, *(each >> 32 for each in high))
+    calls.add("capset", pack("=2I", _VERSION_3, 0), data)
 
 
 def _bits(mask: int) -> list[int]:

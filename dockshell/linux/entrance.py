@@ -1,8 +1,10 @@
 """The last steps of a process before it becomes the command: it joins what it must join, gives up what it must give up,
 and executes.
 
-It runs between fork and execve in a process whose mount namespace changes underneath it. So it only makes system calls:
-an import after join_rest() would load the container's code as ours."""
+They are a list of system calls, made by a program of a hundred bytes (sealed.py) that is started before the first of
+them. It joins every namespace, and only then has a child in the container's pid namespace: nothing of ours is seen
+inside that isn't wholly inside. Where something of ours acts in the command's place, our own process makes the calls;
+others can't look into its memory, and an import after them would load the container's code as ours."""
 
 from __future__ import annotations
 
@@ -11,11 +13,13 @@ import os
 import sys
 
 from dockshell.errors import Fault
-from dockshell.linux import cgroup, credentials, labels, limits, seccomp, terminals
+from dockshell.linux import cgroup, credentials, labels, limits, seccomp
+from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, errors, failed
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import close_all_but
-from dockshell.linux.libc import keyctl_new_session, prctl
+from dockshell.linux.arguments import wipe_arguments
 from dockshell.linux.namespaces import Namespaces
+from dockshell.linux.sealed import BASE, sealed
 from dockshell.linux.signals import signal
 from dockshell.model import noun
 
@@ -24,10 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-__all__ = ["Entrance", "Failure", "enter"]
+    from dockshell.linux.calls import Argument
+
+__all__ = ["Entrance", "Failure", "Starting", "start"]
 
 _PR_SET_PDEATHSIG = 1
+_NEW_SESSION_KEYRING = 1  # keyctl(2), KEYCTL_JOIN_SESSION_KEYRING
+_TIOCSCTTY = 0x540E  # ioctl_tty(2)
+_SET_FLAGS, _CLOSE_ON_EXEC = 2, 1  # fcntl(2)
 _SEPARATOR = "\t"
+_OF_THE_LIBRARY = (32, 33)  # signals that glibc has ignored in what posix_spawn(3) starts
+# What a failure is told by; the number is a call's step.
+_STEPS = ("join", "attach", "confine", "directory", "execute")
+_JOIN, _ATTACH, _CONFINE, _DIRECTORY, _EXECUTE = range(5)
+_NEXT_CANDIDATE = errors(errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
 @noun(frozen=True)
@@ -36,9 +50,9 @@ class Entrance:
     controlled. program: the path to execute, empty to look argv's first word up in the environment's PATH; label and
     filter are empty where there is none. groups None: they can't be set in that user namespace. guarded: the command is
     to be killed should its keeper die. act: what the process does in the command's place, with its result for an exit
-    code; it may use nothing that is not imported yet; held: the descriptors that it needs besides. attach: what is done
-    once all is joined, with the same restriction. preserved: descriptors of our own caller's that the command gets as
-    they are."""
+    code; it may use nothing that is not imported yet; held: the descriptors that it needs besides. attach: adds calls
+    that are made once all is joined, and returns the descriptors that they need. preserved: descriptors of our own
+    caller's that the command gets as they are."""
 
     namespaces: Namespaces
     stdio: tuple[int, int, int]
@@ -60,7 +74,7 @@ class Entrance:
     guarded: bool
     act: Callable[[], int] | None = None
     held: tuple[int, ...] = ()
-    attach: Callable[[], None] | None = None
+    attach: Callable[[Calls], list[int]] | None = None
     preserved: tuple[int, ...] = ()
 
 
@@ -79,87 +93,162 @@ class Failure:
 
     @classmethod
     def unpack(cls, told: bytes) -> Failure:
-        """The opposite of pack()."""
-        step, number, subject = told.decode("utf-8", "surrogateescape").split(_SEPARATOR, 2)
-        return cls(step, int(number), subject)
+        """The opposite of pack(), and of what the program in memory reports."""
+        if told[1:8] == bytes(7):  # the number of a system call
+            found = failed(told)
+            step, number = found[-1]
+            if (_EXECUTE, errno.EACCES) in found and number in (errno.ENOENT, errno.ENOTDIR):
+                number = errno.EACCES  # as execvp(3) has it
+            return cls(_STEPS[step], number, "")
+        text, digits, subject = told.decode("utf-8", "surrogateescape").split(_SEPARATOR, 2)
+        return cls(text, int(digits), subject)
 
 
-def enter(entrance: Entrance, legacy: list[int], gate: int, report: int, trouble: int) -> NoReturn:
-    """Turns the calling process, a fresh child in the container's pid namespace, into the command.
+@noun(frozen=True)
+class Starting:
+    """Descriptors of the process that starts. gate: to read a byte from before execve, by when the supervisor has done
+    its part from outside. report: closed on execve, or told a Failure, a Fault or what failed() reads. born: told
+    the number of the child that becomes the command. trouble: where what acts tells a Fault, -1 where nothing does.
+    doors: the cgroups to go into."""
 
-    legacy: for cgroup.join_legacy(). gate: a descriptor to read a byte from before execve: by then the keeper has done
-    its part from outside. report: a descriptor that is closed on execve, or told a Failure or a Fault. trouble: where
-    what acts tells a Fault, -1 where nothing does."""
-    step, keeper = "join", os.getppid()
-    try:
-        sys.path.clear()
-        sys.meta_path.clear()
-        os.setsid()
-        cgroup.join_legacy(legacy)
-        if entrance.label:
-            labels.on_exec(entrance.label)
-        keyctl_new_session()
-        entrance.namespaces.join_rest()
-        if entrance.attach:
-            step = "attach"
-            entrance.attach()
-        step = "confine"
-        held = (trouble, *entrance.held) if entrance.act else ()
-        _take_stdio(entrance, {gate, report, *held, *entrance.preserved})
-        limits.apply(entrance.limits)
-        os.umask(entrance.umask)
-        credentials.bound(entrance.capabilities.bounding, entrance.last_capability)
-        if entrance.no_new_privileges:
-            credentials.no_new_privileges()
-        elif entrance.filter:
-            # Without no_new_privs only CAP_SYS_ADMIN may install a filter, so before it is given up.
-            seccomp.install(entrance.filter)
-        credentials.become(entrance.uid, entrance.gid, entrance.groups, entrance.capabilities)
-        step = "directory"
-        _start_in(entrance.directories)
-        step = "confine"
-        if entrance.no_new_privileges and entrance.filter:
-            seccomp.install(entrance.filter)
-        if entrance.guarded:
-            # After the change of credentials, which clears it: PR_SET_PDEATHSIG(2const).
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != keeper:
-                os._exit(127)  # it was killed before
-        if not os.read(gate, 1):
-            os._exit(127)  # the keeper said why already
-        step = "execute"
-        if entrance.act:
-            _act(entrance, {gate, report}, trouble)
-        _execute(entrance)
-    except (OSError, ValueError) as error:
-        subject = (
-            entrance.argv[0].decode("utf-8", "replace")
-            if step == "execute"
-            else entrance.directories[0]
-            if step == "directory"
-            else str(error)
-        )
-        os.write(report, Failure(step, getattr(error, "errno", 0) or 0, subject).pack()[:4096])
-    except Exception as error:
-        os.write(report, Fault.of(error).pack())
-    finally:
-        os._exit(127)
+    gate: int
+    report: int
+    born: int
+    trouble: int
+    doors: cgroup.Doors
 
 
-def _take_stdio(entrance: Entrance, keep: set[int]) -> None:
+def start(entrance: Entrance, starting: Starting, keep: set[int]) -> int:
+    """Starts the process → its number. It has a child that becomes the command, or acts, and whose parent is the
+    calling process; its own end comes before. The calling process keeps no descriptor but those, and the command's
+    stdin, stdout and stderr in the place of its own. Raises OSError."""
+    calls, needed = _calls(entrance, starting, os.getpid())
+    _take_stdio(entrance.stdio, {*keep, *needed, *entrance.held})
+    if entrance.act:
+        pid = os.fork()
+        if pid == 0:
+            _enter(entrance, starting, calls, {*needed, *entrance.held})
+        return pid
+    program = sealed(calls.image(BASE))
+    for descriptor in needed:
+        os.set_inheritable(descriptor, True)
+    default = [signal.SIGPIPE, signal.SIGXFSZ, *_ignored()]
+    pid = os.posix_spawn(f"/proc/self/fd/{program}", [b"dockshell"], {}, setsigmask=(), setsigdef=default)
+    os.close(program)
+    return pid
+
+
+def _calls(entrance: Entrance, starting: Starting, parent: int) -> tuple[Calls, set[int]]:
+    """The list, and the descriptors that it needs."""
+    calls = Calls(starting.report)
+    needed = {starting.gate, starting.report, starting.born, *starting.doors.descriptors, *entrance.preserved}
+    calls.step = _JOIN
+    credentials.hide(calls)
+    calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in _OF_THE_LIBRARY:
+        calls.add("rt_sigaction", number, bytes(32), 0, 8)
+    label = labels.on_exec(calls, entrance.label) if entrance.label and not entrance.act else ()
+    calls.add("keyctl", _NEW_SESSION_KEYRING, 0, allowed=ANY_ERROR)
+    separate = "pid" in entrance.namespaces
+    needed.update(entrance.namespaces.join_rest(calls))
+    if entrance.attach:
+        calls.step = _ATTACH
+        needed.update(entrance.attach(calls))
+        calls.step = _JOIN
+    lowest = next(number for number in range(3, 4 + len(needed)) if number not in needed)
+    for entry in label:
+        calls.set_descriptor(entry, lowest)
+    calls.add("umask", entrance.umask)
+    cgroup.fork_into(calls, starting.doors, starting.born)
+    if entrance.guarded:
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
+    calls.add("setsid")
+    _confine(calls, entrance)
+    if entrance.guarded:
+        # After the change of credentials, which clears it: PR_SET_PDEATHSIG(2const).
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Its number is 0 for who can't see it; that of another means that it was killed before.
+        calls.go_on(calls.add("getppid", expected=0 if separate else parent), otherwise=EXIT)
+    # At the end of that pipe the supervisor has said why already, or can't any more.
+    calls.go_on(calls.add("read", starting.gate, bytes(8), 1, expected=1), otherwise=EXIT)
+    calls.add("close", starting.gate)
+    credentials.settle(calls, entrance.uid, entrance.capabilities)
+    calls.step = _EXECUTE
+    if entrance.act:
+        calls.end()
+    else:
+        calls.add("fcntl", starting.report, _SET_FLAGS, _CLOSE_ON_EXEC)
+        _execute(calls, entrance)
+    return calls, needed
+
+
+def _confine(calls: Calls, entrance: Entrance) -> None:
+    """Adds what makes the process one of the container's."""
+    calls.step = _CONFINE
+    if entrance.pty:
+        calls.add("ioctl", 0, _TIOCSCTTY, 0)
+        # The terminal belongs to its user, as login(1) makes it: tmux and screen open it by name.
+        calls.add("fchown", 0, entrance.uid, -1)
+    limits.apply(calls, entrance.limits)
+    credentials.bound(calls, entrance.capabilities.bounding, entrance.last_capability)
+    if entrance.no_new_privileges:
+        credentials.no_new_privileges(calls)
+    elif entrance.filter:
+        # Without no_new_privs only CAP_SYS_ADMIN may install a filter, so before it is given up.
+        seccomp.install(calls, entrance.filter)
+    credentials.become(calls, entrance.uid, entrance.gid, entrance.groups, entrance.capabilities)
+    credentials.hide(calls)
+    calls.step = _DIRECTORY
+    _start_in(calls, entrance.directories)
+    calls.step = _CONFINE
+    if entrance.no_new_privileges and entrance.filter:
+        seccomp.install(calls, entrance.filter)
+
+
+def _start_in(calls: Calls, directories: tuple[str, ...]) -> None:
+    """Adds what enters the first directory that can be; the last one's error counts."""
+    entered = []
+    for directory in directories:
+        last = directory is directories[-1]
+        allowed = 0 if last else ANY_ERROR
+        change = calls.add("chdir", os.fsencode(directory) + b"\0", allowed=allowed)
+        # A directory that isn't below our root has no path that begins with a slash: /proc/self/fd/N can lead outside
+        # (getcwd(2), CVE-2024-21626).
+        path = bytes(4096)
+        ask = calls.add("getcwd", path, len(path), allowed=allowed)
+        look = calls.peek(path, ord("/"))
+        entered.append(look)
+        for each in (change, ask, look):
+            calls.go_on(each, otherwise=calls.following)
+        calls.add("chdir", b"/\0")
+        if last:
+            calls.add("chdir", b"\0")  # fails
+    for look in entered:
+        calls.go_on(look, calls.following)
+
+
+def _execute(calls: Calls, entrance: Entrance) -> None:
+    """Adds execvp(3)'s search, in the container's own PATH."""
+    word = entrance.argv[0]
+    if entrance.program or b"/" in word:
+        candidates = [os.fsencode(entrance.program) or word]
+    else:
+        path = entrance.environment.get(b"PATH", b"").split(b":")
+        candidates = [(directory or b".") + b"/" + word for directory in path]
+    argv: list[Argument] = [*(each + b"\0" for each in entrance.argv), 0]
+    environment: list[Argument] = [*(name + b"=" + value + b"\0" for name, value in entrance.environment.items()), 0]
+    for candidate in candidates:
+        allowed = 0 if candidate is candidates[-1] else _NEXT_CANDIDATE
+        calls.add("execve", candidate + b"\0", argv, environment, allowed=allowed)
+
+
+def _take_stdio(stdio: tuple[int, int, int], keep: set[int]) -> None:
     """Makes stdio descriptors 0, 1 and 2, and closes every other but those to keep."""
     # Moved out of the way first: one may be a number that another is to have.
-    spare = [os.dup(descriptor) for descriptor in entrance.stdio]
+    spare = [os.dup(descriptor) for descriptor in stdio]
     for number, descriptor in enumerate(spare):
         os.dup2(descriptor, number)
     close_all_but({0, 1, 2, *keep})
-    if entrance.pty:
-        terminals.control(0)
-        # The terminal belongs to its user, as login(1) makes it: tmux and screen open it by name.
-        os.fchown(0, entrance.uid, -1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _ignored() -> list[int]:
@@ -167,49 +256,34 @@ def _ignored() -> list[int]:
     return [number for number in range(1, 32) if signal.getsignal(number) is signal.SIG_IGN]
 
 
-def _start_in(directories: tuple[str, ...]) -> None:
-    """Enters the first directory that can be; the last one's error counts."""
-    for directory in directories:
-        try:
-            os.chdir(directory)
-            # getcwd(2) fails for a directory that isn't below our root: /proc/self/fd/N can lead outside
-            # (CVE-2024-21626).
-            os.getcwd()
-            return
-        except OSError as error:
-            failure = error
-            os.chdir("/")
-    raise failure
+def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int]) -> NoReturn:
+    """The same by our own process, a fresh child of the supervisor's, which then acts."""
+    try:
+        sys.path.clear()
+        sys.meta_path.clear()
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        close_all_but({0, 1, 2, starting.trouble, *ours})
+        wipe_arguments()
+        calls.run()
+        _act(entrance, starting)
+    except OSError as error:
+        os.write(starting.report, Failure(_STEPS[calls.step], error.errno or 0, "").pack())
+    except Exception as error:
+        os.write(starting.report, Fault.of(error).pack())
+    finally:
+        os._exit(127)
 
 
-def _act(entrance: Entrance, ours: set[int], trouble: int) -> NoReturn:
-    """What execve would have done: rights that go with it go, descriptors are closed. What it would have undone, that
-    the process can't be looked into, stays."""
-    credentials.settle(entrance.uid, entrance.capabilities)
-    credentials.not_dumpable()
-    for descriptor in ours:
-        os.close(descriptor)  # the report's end says that it has begun
+def _act(entrance: Entrance, starting: Starting) -> NoReturn:
+    """What execve would have done: descriptors are closed. What it would have undone, that the process can't be looked
+    into, stays."""
+    os.close(starting.report)  # its end says that it has begun
     try:
         code = entrance.act() if entrance.act else 0
     except BaseException as error:
         code = 125
         if not isinstance(error, OSError):  # whoever was spoken with went away, or the like
-            os.write(trouble, Fault.of(error).pack())
+            os.write(starting.trouble, Fault.of(error).pack())
     os._exit(code & 0xFF)
-
-
-def _execute(entrance: Entrance) -> None:
-    """execvp(3)'s search, in the container's own PATH."""
-    word = entrance.argv[0]
-    if entrance.program or b"/" in word:
-        os.execve(entrance.program or word, entrance.argv, entrance.environment)
-    failure: OSError | None = None
-    for directory in entrance.environment.get(b"PATH", b"").split(b":"):
-        try:
-            os.execve((directory or b".") + b"/" + word, entrance.argv, entrance.environment)
-        except OSError as error:
-            if error.errno == errno.EACCES:
-                failure = error
-            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
-    raise failure or FileNotFoundError(errno.ENOENT, "not found")

@@ -1,26 +1,29 @@
 """The keeper: a process between dockshell and the command that outlives either, so that nothing is left behind
 whichever dies.
 
-    dockshell ──control──▶ keeper ──fork──▶ the command
-    (relay)   ◀──status──  (host's namespaces,   (everything of the container's)
+    dockshell ──control──▶ keeper ──starter──▶ the command
+    (relay)   ◀──status──  (host's namespaces,  (everything of the container's, and a child of the keeper's)
                             a session of its own)
 
-It stays in the host's mount namespace and cgroup, out of the container's reach, and joins only the pid namespace, which
-takes hold of its child alone. The control socket carries signal numbers one way and the exit code the other; its end
-means that dockshell died, by whatever signal, and then the command's whole session goes: HUP, TERM, KILL."""
+It stays in the host's namespaces and cgroup, out of the container's reach. The control socket carries signal numbers
+one way and the exit code the other; its end means that dockshell died, by whatever signal, and then the command's whole
+session goes: HUP, TERM, KILL."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
+from time import monotonic
 
 from dockshell.errors import Fault
 from dockshell.linux import cgroup, limits, sessions
 from dockshell.linux.credentials import not_dumpable
 from dockshell.linux.descriptors import let_go
-from dockshell.linux.entrance import Entrance, Failure, enter
-from dockshell.linux.signals import gone, release, signal
+from dockshell.linux.entrance import Entrance, Failure, Starting, start
+from dockshell.linux.signals import FORWARDED, gone, release, signal
 from dockshell.model import noun
 
 TYPE_CHECKING = False
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 __all__ = ["Kept", "Placement", "keep"]
+
+_LOOK = 100  # milliseconds between two looks for signals
+_HELD_UP = 1.0  # seconds that a signal waits for the command to start
+_PATIENCE = 60.0  # seconds for it to start; a busy machine takes a few
+_LONGEST_REPORT = 1 << 20  # bytes
 
 
 @noun(frozen=True)
@@ -77,7 +85,8 @@ class Kept:
 
 def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure | None]:
     """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or
-    the failure. Raises Fault."""
+    the failure: EINTR where a signal came in the meantime that is held (signals.py) and the command did not start
+    within a second, ETIMEDOUT where it did not within a minute. Raises Fault."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     report_read, report_write = os.pipe()
     pid = os.fork()
@@ -90,11 +99,11 @@ def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure
             os._exit(125)
     theirs.close()
     os.close(report_write)
-    told = b""
-    while piece := os.read(report_read, 4096):
-        told += piece
-    os.close(report_read)
     kept = Kept(pid, ours)
+    told, waited = _report(report_read)
+    if waited:
+        kept.close()
+        return None, waited
     if told:
         kept.close()
         if fault := Fault.unpack(told):
@@ -104,6 +113,32 @@ def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure
         kept.close()
         return None, None
     return kept, None
+
+
+def _report(report: int) -> tuple[bytes, Failure | None]:
+    """Waits for the end of a pipe → what was written to it, or why nobody waits any longer: what stops or freezes those
+    who enter a container must not hold up who sent them. Closes it."""
+    told = b""
+    poller = poll()
+    poller.register(report, POLLIN)
+    since, signalled = monotonic(), 0.0
+    try:
+        while True:
+            if poller.poll(_LOOK):
+                piece = os.read(report, 1 << 16)
+                told += piece
+                if not piece or len(told) > _LONGEST_REPORT:
+                    return told, None
+                continue
+            now = monotonic()
+            if signal.sigpending() & set(FORWARDED):
+                signalled = signalled or now
+                if now - signalled > _HELD_UP:
+                    return b"", Failure("join", errno.EINTR, "")
+            if now - since > _PATIENCE:
+                return b"", Failure("join", errno.ETIMEDOUT, "")
+    finally:
+        os.close(report)
 
 
 def _keeper(entrance: Entrance, placement: Placement, control: socket, report: int) -> NoReturn:
@@ -117,15 +152,23 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
         not_dumpable()
         if placement.joins_user:
             entrance.namespaces.join("user")
-        entrance.namespaces.join("pid")
         gate_read, gate_write = os.pipe()
-        legacy = cgroup.open_legacy(placement.cgroups)
-        child = cgroup.fork_into(placement.cgroups)
-        if child == 0:
-            os.close(gate_write)
-            enter(entrance, legacy, gate_read, report, theirs)
+        born_read, born_write = os.pipe()
+        doors = cgroup.Doors(placement.cgroups)
+        starting = Starting(gate_read, report, born_write, theirs, doors)
+        starter = start(
+            entrance, starting, {control.fileno(), report, gate_write, born_read, *({trouble, theirs} - {-1})}
+        )
+        for descriptor in {gate_read, born_write, theirs} - {-1}:
+            os.close(descriptor)
+        child = _born(born_read, control, starter)
+        if not child:
+            os._exit(125)
         limits.set_oom_score(child, placement.oom_score)
-        os.write(gate_write, b"x")
+        try:
+            os.write(gate_write, b"x")
+        except BrokenPipeError:
+            pass  # it failed before, and has reported why
     except OSError as error:
         os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
         os._exit(125)
@@ -151,6 +194,26 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     except OSError:
         pass  # dockshell died in the meantime, nobody asks for the code
     os._exit(0)
+
+
+def _born(born: int, control: socket, starter: int) -> int:
+    """The number of the starter's child, once the starter has ended; 0 where there is none, and why has been reported.
+    Raises OSError where it was killed. Kills it where dockshell dies in the meantime."""
+    poller = poll()
+    poller.register(born, POLLIN)
+    poller.register(control, POLLIN)
+    told = b""
+    while [descriptor for descriptor, _ in poller.poll() if descriptor == born]:
+        piece = os.read(born, 8)
+        told += piece
+        if not piece or len(told) == 8:
+            break
+    else:
+        os.kill(starter, signal.SIGKILL)
+    status = os.waitpid(starter, 0)[1]
+    if not told and os.WIFSIGNALED(status):
+        raise OSError(errno.EINTR, f"the process that enters was ended by signal {os.WTERMSIG(status)}")
+    return int.from_bytes(told, sys.byteorder)
 
 
 def _watch(child: int, control: socket) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Calls
+
 __all__ = ["label_of", "on_exec"]
 
 
@@ -18,14 +22,13 @@ def label_of(text: str) -> str:
     return "" if label in ("", "unconfined", "kernel") else label
 
 
-def on_exec(label: str) -> None:
-    """The calling process's next execve takes on the label, or fails: aa_change_onexec(3), setexeccon(3). Needs our own
-    /proc. Raises OSError."""
+def on_exec(calls: Calls, label: str) -> tuple[int, int]:
+    """Adds the calls after which a process's next execve takes on the label, or fails: aa_change_onexec(3),
+    setexeccon(3). They need our own /proc. Returns the two entries whose argument is yet to be set: the descriptor that
+    the process opens for it, the lowest number that is free by then."""
     apparmor = "/proc/thread-self/attr/apparmor/exec"
     selinux = label.count(":") >= 3
     path = "/proc/thread-self/attr/exec" if selinux or not os.path.exists(apparmor) else apparmor
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, label.encode() if selinux else b"exec " + label.encode())
-    finally:
-        os.close(descriptor)
+    text = label.encode() if selinux else b"exec " + label.encode()
+    calls.add("openat", -1, path.encode() + b"\0", os.O_WRONLY | os.O_CLOEXEC)
+    return calls.add("write", -1, text, len(text)), calls.add("close", -1)

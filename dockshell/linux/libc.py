@@ -15,7 +15,6 @@ __all__ = [
     "RESOLVE_NO_SYMLINKS",
     "call",
     "file_system",
-    "keyctl_new_session",
     "openat2",
     "prctl",
     "setns",
@@ -29,7 +28,6 @@ _libc.syscall.restype = ctypes.c_long
 # The numbers that glibc has no wrapper for. Calls newer than Linux 5.0 have the same number on every architecture but
 # alpha.
 OPENAT2 = 437
-_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "armv7l": 311, "ppc64le": 271, "s390x": 280}
 
 
 def call(function: str, *arguments: object) -> int:
@@ -59,14 +57,6 @@ def prctl(option: int, *arguments: object) -> int:
     """prctl(2). Numbers are passed as unsigned longs, as the kernel wants them."""
     padded = (*arguments, 0, 0, 0, 0)[:4]
     return call("prctl", option, *(ctypes.c_ulong(a) if isinstance(a, int) else a for a in padded))
-
-
-def keyctl_new_session() -> None:
-    """Gives the process a session keyring of its own (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING), as runc does. Without
-    keyrings in the kernel, or with one that denies them, there is nothing to keep apart."""
-    number = _KEYCTL.get(os.uname().machine)
-    if number is not None:
-        _libc.syscall(ctypes.c_long(number), ctypes.c_long(1), None, 0, 0, 0)
 
 
 RESOLVE_NO_MAGICLINKS = 0x02

@@ -4,6 +4,11 @@ proc_pid_oom_score_adj(5)."""
 from __future__ import annotations
 
 import resource
+from struct import pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Calls
 
 __all__ = ["apply", "beyond_reach", "parse", "set_oom_score"]
 
@@ -47,11 +52,11 @@ def beyond_reach(limits: dict[int, tuple[int, int]]) -> list[str]:
     return [name for name, number in _NAMES.items() if number in limits and _above(limits[number][1], ours[number])]
 
 
-def apply(limits: dict[int, tuple[int, int]]) -> None:
-    """Sets the calling process's limits. Raises OSError or ValueError where one may not be raised that far."""
+def apply(calls: Calls, limits: dict[int, tuple[int, int]]) -> None:
+    """Adds the calls that set those of a process's limits that differ from our own, which it has."""
     for number, pair in limits.items():
         if resource.getrlimit(number) != pair:
-            resource.setrlimit(number, pair)
+            calls.add("prlimit64", 0, number, pack("=2q", *pair))
 
 
 def set_oom_score(pid: int, adjustment: int) -> None:

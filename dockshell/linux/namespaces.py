@@ -6,11 +6,15 @@ import os
 
 from dockshell.linux.libc import setns
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Calls
+
 __all__ = ["KINDS", "Namespaces", "governs_network", "user_namespace_owner", "user_of"]
 
 # In the order of joining: the user namespace first, for the rights that it gives in the others; the mount namespace
-# last, for /proc is another after it. The pid namespace is joined elsewhere (keeper.py): only the children of who joins
-# it are in it.
+# last, for /proc is another after it. Only then the pid namespace, whose processes see the children of who joins it:
+# those are wholly inside by then.
 KINDS = {
     "user": 0x10000000,
     "cgroup": 0x02000000,
@@ -54,10 +58,16 @@ class Namespaces:
             setns(descriptor, KINDS.get(kind, _PID))
             os.close(descriptor)
 
-    def join_rest(self) -> None:
-        """Joins all that were not joined yet, pid excepted. The process must have one thread only."""
-        for kind in KINDS:
-            self.join(kind)
+    def join_rest(self, calls: Calls) -> list[int]:
+        """Adds the calls by which a process, which must have one thread only, joins all that were not joined yet;
+        `pid` comes last, and counts for its children. Returns the descriptors that it needs for that, and closes."""
+        needed = []
+        for kind, flag in (*KINDS.items(), ("pid", _PID)):
+            if kind in self._descriptors:
+                needed.append(self._descriptors[kind])
+                calls.add("setns", needed[-1], flag)
+                calls.add("close", needed[-1])
+        return needed
 
     def close(self) -> None:
         """Closes the descriptors."""

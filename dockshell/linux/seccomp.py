@@ -7,7 +7,11 @@ import ctypes
 import os
 from time import monotonic, sleep
 
-from dockshell.linux.libc import call, prctl
+from dockshell.linux.libc import call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dockshell.linux.calls import Calls
 
 __all__ = ["install", "program_of"]
 
@@ -20,10 +24,6 @@ _ASLEEP = 1.0  # seconds for one that sleeps uninterruptibly, which may do so fo
 _TURN = 5.0  # seconds for another like us, who looks at the same process, to be done: it has one tracer at a time
 _PAUSE = 0.005  # seconds at the most between two tries
 _DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed
-
-
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
 
 def program_of(pid: int) -> bytes:
@@ -43,12 +43,9 @@ def program_of(pid: int) -> bytes:
         _detach(pid)
 
 
-def install(program: bytes) -> None:
-    """Binds the calling process to the program. Needs CAP_SYS_ADMIN in its user namespace or no_new_privs. Raises
-    OSError."""
-    content = ctypes.create_string_buffer(program, len(program))
-    argument = _Program(len(program) // _INSTRUCTION, ctypes.addressof(content))
-    prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(argument))
+def install(calls: Calls, program: bytes) -> None:
+    """Adds the call that binds a process to the program. Needs CAP_SYS_ADMIN in its user namespace or no_new_privs."""
+    calls.add("prctl", _PR_SET_SECCOMP, _MODE_FILTER, [len(program) // _INSTRUCTION, program])
 
 
 def _seize(pid: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dockshell.linux import cgroup, limits
+from dockshell.linux import cgroup, limits, sealed
 from dockshell.linux.credentials import NEEDED, Capabilities, lacking, last_capability
 from dockshell.linux.labels import label_of
 from dockshell.linux.namespaces import Namespaces
@@ -21,6 +21,8 @@ class Facts:
     Refusal, OSError."""
 
     def __init__(self, process: Process) -> None:
+        if why := sealed.refuses():
+            raise Refusal(why)
         self.process = process
         self.namespaces = Namespaces(process.pid)
         self.files = RootFiles(process.pid)

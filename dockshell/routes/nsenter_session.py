@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from dockshell.environment import Extra, Start
+    from dockshell.linux.calls import Calls
     from dockshell.model import Command, Container, Size
     from dockshell.routes.nsenter_facts import Facts
     from dockshell.session import Session
@@ -42,11 +43,11 @@ if TYPE_CHECKING:
     Act = Callable[[Start, RootFiles], Callable[[], int]]
 
     class Brought(Protocol):
-        """A toolbox that goes in with the command. attach() is called by who becomes it: see linux/entrance.py."""
+        """A toolbox that goes in with the command. attach() adds the calls for that: see linux/entrance.py."""
 
         extra: Extra
 
-        def attach(self) -> None: ...
+        def attach(self, calls: Calls) -> list[int]: ...
 
 
 __all__ = ["NsenterSession", "start"]
@@ -146,7 +147,7 @@ def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _E
 
 
 def _error(failure: Failure, container: Container, start: Start, files: RootFiles) -> DockshellError:
-    subject, name, reason = printable(failure.subject), printable(container.name), os.strerror(failure.number)
+    name, reason = printable(container.name), os.strerror(failure.number)
     missing = ""
     if failure.step == "execute" and failure.number == errno.ENOENT:
         from dockshell.executable import what_is_missing
@@ -156,6 +157,7 @@ def _error(failure: Failure, container: Container, start: Start, files: RootFile
         return ShellNotStarted(missing or f"{printable(start.by_shell)}: {reason}", start.by_shell)
     if missing:
         return MissingInterpreter(f"in {name}, {missing}")
+    subject = printable(start.argv[0].decode("utf-8", "replace") if start.argv else start.shell)
     if failure.step == "execute" and failure.number in (errno.ENOENT, errno.ENOTDIR):
         return CommandNotFound(
             f"{subject} is not there in {name}: look with `dockshell exec {name} ls`, or give its full path"
@@ -163,10 +165,18 @@ def _error(failure: Failure, container: Container, start: Start, files: RootFile
     if failure.step == "execute":
         return CannotExecute(f"{subject} can't be executed in {name}: {reason}")
     if failure.step == "directory":
+        subject = printable(start.directories[0])
         return CannotExecute(f"{subject} can't be the directory to start in, in {name}: {reason}; name another with -w")
     if failure.step == "attach":
         return SessionLost(f"the tools can't be attached in {name} ({reason}): go without, by --via nsenter")
-    return SessionLost(f"could not enter {name} ({failure.step}: {subject}): try --via exec")
+    if failure.number == errno.ETIMEDOUT:
+        return SessionLost(
+            f"{name} was entered, but what runs in there stops or freezes the command before it starts: "
+            f"look with `dockshell doctor {name}`"
+        )
+    return SessionLost(
+        f"could not enter {name} ({failure.step}: {printable(failure.subject) or reason}): try --via exec"
+    )
 
 
 class _Ends:
