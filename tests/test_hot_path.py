@@ -62,9 +62,10 @@ _ENTERING = (
 _NSENTER = (
     _ENTERING
     + """
-    dockshell.linux.cgroup dockshell.linux.credentials dockshell.linux.entrance dockshell.linux.keeper
+    dockshell.linux.calls dockshell.linux.cgroup dockshell.linux.credentials dockshell.linux.entrance
+    dockshell.linux.keeper
     dockshell.linux.labels dockshell.linux.limits dockshell.linux.libc dockshell.linux.namespaces
-    dockshell.linux.rootfs dockshell.linux.seccomp dockshell.linux.sessions
+    dockshell.linux.rootfs dockshell.linux.sealed dockshell.linux.seccomp dockshell.linux.sessions
     dockshell.routes.nsenter_facts dockshell.routes.nsenter_session
     _ctypes ctypes ctypes._endian encodings.ascii resource types
 """

@@ -17,7 +17,6 @@ from dockshell.linux import cgroup, credentials, labels, limits, seccomp
 from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, errors, failed
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import close_all_but
-from dockshell.linux.arguments import wipe_arguments
 from dockshell.linux.namespaces import Namespaces
 from dockshell.linux.sealed import BASE, sealed
 from dockshell.linux.signals import signal
@@ -259,6 +258,8 @@ def _ignored() -> list[int]:
 def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int]) -> NoReturn:
     """The same by our own process, a fresh child of the supervisor's, which then acts."""
     try:
+        from dockshell.linux.arguments import wipe_arguments  # while our own files are what is imported
+
         sys.path.clear()
         sys.meta_path.clear()
         for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):

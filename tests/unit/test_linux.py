@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dockshell.errors import printable
 from dockshell.linux import cgroup, limits, open_files, seccomp, sessions, terminals
+from dockshell.linux.calls import Calls
 from dockshell.linux.cgroup_limits import freezer, full
 from dockshell.linux.credentials import Capabilities, lacking, last_capability
 from dockshell.linux.entrance import Failure
@@ -122,20 +123,35 @@ def test_cgroup_places_are_there() -> None:
     assert cgroup.places(ours, ours) == cgroup.Places((), "")
 
 
+def _born_into(doors: cgroup.Doors) -> int:
+    """Makes the calls of fork_into() → what the child's number is told by. The child comes back with 0."""
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        calls = Calls()
+        cgroup.fork_into(calls, doors, tell)
+        calls.end()
+        calls.run()
+        return 0
+    os.close(tell)
+    try:
+        return int.from_bytes(os.read(told, 8), sys.byteorder)
+    finally:
+        os.close(told)
+        os.wait()
+
+
 def test_cgroups_are_joined(world: World, other: subprocess.Popen[bytes]) -> None:
-    """A child that is forked into another's cgroups is in the very same ones."""
+    """A process that is born into another's cgroups is in the very same ones, and the caller's child."""
     world.need_root()
-    wanted = cgroup.places(Process(other.pid).cgroups(), [])
-    descriptors = cgroup.open_legacy(wanted)
+    doors = cgroup.Doors(cgroup.places(Process(other.pid).cgroups(), []))
     said, say = os.pipe()
-    child = cgroup.fork_into(wanted)
+    child = _born_into(doors)
     if child == 0:
-        cgroup.join_legacy(descriptors)
         os.write(say, Process(os.getpid()).read("cgroup").encode())
         os._exit(0)
-    os.waitpid(child, 0)
+    assert os.waitpid(child, 0) == (child, 0)
     assert os.read(said, 65536).decode() == Process(other.pid).read("cgroup")
-    for descriptor in (*descriptors, said, say):
+    for descriptor in (*doors.descriptors, said, say):
         os.close(descriptor)
 
 
@@ -159,14 +175,18 @@ def test_cgroup_of_version_2_is_forked_into(world: World, number: int) -> None:
         if os.fork() == 0:
             try:
                 if number:
-                    seccomp.install(_without_clone3(number))
+                    calls = Calls()
+                    seccomp.install(calls, _without_clone3(number))
+                    calls.end()
+                    calls.run()
                     with pytest.raises(OSError) as refused:
                         syscall(435, None, 0)
                     assert refused.value.errno == number
-                if cgroup.fork_into(cgroup.Places((), str(place))) == 0:
+                child = _born_into(cgroup.Doors(cgroup.Places((), str(place))))
+                if child == 0:
                     os.write(say, dict(Process(os.getpid()).cgroups())[""].encode())
                 else:
-                    os.wait()
+                    os.waitpid(child, 0)
             finally:
                 os._exit(0)
         os.close(say)
@@ -198,10 +218,10 @@ def test_user_of_a_user_namespace() -> None:
     assert user_of("") == -1
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=30), st.integers(0, 200), st.text(max_size=30))
+@given(st.sampled_from(["join", "attach", "confine", "execute"]), st.integers(0, 200), st.text(max_size=30))
 def test_failure_travels_through_its_pipe(step: str, number: int, subject: str) -> None:
     """As it was, whatever it is about."""
-    failure = Failure(step.replace("\t", " "), number, subject.encode("utf-8", "replace").decode())
+    failure = Failure(step, number, subject.encode("utf-8", "replace").decode())
     assert Failure.unpack(failure.pack()) == failure
 
 
