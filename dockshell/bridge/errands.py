@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["carry_out", "get_ready"]
 
 _NET_BIND_SERVICE = 10  # capability.h
-_NO_LABEL = "its AppArmor or SELinux label may not be taken on by a process that executes nothing"
 
 
 _GIVEN = {"command": 3, "files": 3, "connect": 1}  # descriptors that come along, 0 for the others
@@ -166,7 +165,7 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
     """given: as for a command. An sftp or scp server, at which nothing inside has a part."""
     from dockshell.bridge import scp, sftp
     from dockshell.bridge.tree import LocalTree
-    from dockshell.linux.own_label import UNLABELLED
+    from dockshell.linux.own_label import NO_LABEL, UNLABELLED
 
     _take(given)
     container = _container(errand, setting)
@@ -183,7 +182,7 @@ def _files(errand: Errand, control: socket, given: list[int], setting: Setting) 
     code = UNLABELLED
     if not isinstance(nsenter, str):
         code = _driven(nsenter.act(container, command, act), control)
-        nsenter = _NO_LABEL
+        nsenter = NO_LABEL
     if code == UNLABELLED:
         tree = _by_the_engine(container, errand, nsenter)
         _begun()
@@ -238,7 +237,7 @@ def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -
     """A Unix socket inside, as the user: connected, listening, or for an agent, in a new directory. One that listens is
     removed when whoever asked is gone."""
     from dockshell.bridge import sockets
-    from dockshell.linux.own_label import UNLABELLED
+    from dockshell.linux.own_label import NO_LABEL, UNLABELLED
 
     container = _container(errand, setting)
     command = Command(argv=(b"socket",), user=errand.user, input=False)
@@ -250,7 +249,7 @@ def _path(errand: Errand, control: socket, given: list[int], setting: Setting) -
     held = (control.fileno(),)
     session = nsenter.act(container, command, lambda start, files: lambda: act(control, errand.path), held)
     if _driven(session, None) == UNLABELLED:
-        raise NoRoute(container.name, [("a Unix socket inside", _NO_LABEL)])
+        raise NoRoute(container.name, [("a Unix socket inside", NO_LABEL)])
 
 
 _KINDS = {

@@ -13,6 +13,7 @@ from dockshell.forward.carrying import Far
 from dockshell.forward.dialling import Dialling
 from dockshell.linux import passing
 from dockshell.linux.network import Network
+from dockshell.linux.own_label import NO_LABEL, UNLABELLED
 from dockshell.linux.signals import release
 from dockshell.model import Command
 from dockshell.routes import Refusal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Within", "unreachable", "way"]
 
+_ENDED = "what connects inside was ended"
 _MOMENT = 0.01  # seconds until what was full is tried again
 
 
@@ -152,7 +154,7 @@ class _Paths:
         except BlockingIOError:
             self._inside.loop.after(_MOMENT, self._send)
         except OSError:
-            self.close()
+            self.close(self._reason())
 
     def _hear(self) -> None:
         while not self.gone:
@@ -165,7 +167,7 @@ class _Paths:
             if content:
                 self._take(content, descriptors)
             else:
-                self.close()
+                self.close(self._reason())
 
     def _take(self, content: bytes, descriptors: list[int]) -> None:
         told = decode(content)
@@ -177,7 +179,16 @@ class _Paths:
         elif then:
             then(OSError(told["errno"], os.strerror(told["errno"])))
 
-    def close(self) -> None:
+    def _reason(self) -> str:
+        """Why it ended by itself."""
+        try:
+            for descriptor in self._session.ready:
+                self._session.receive(descriptor)
+        except DockshellError as error:
+            return str(error)
+        return NO_LABEL if self._session.wait() == UNLABELLED else _ENDED
+
+    def close(self, reason: str = _ENDED) -> None:
         """It ends."""
         if self.gone:
             return
@@ -186,5 +197,5 @@ class _Paths:
         self._control.close()  # by which it ends
         self._session.close()
         for then in self._waiting.values():
-            then(OSError(0, "what connects inside was ended"))
+            then(OSError(0, reason))
         self._waiting.clear()

@@ -13,9 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UNLABELLED", "labelled"]
+__all__ = ["NO_LABEL", "UNLABELLED", "labelled"]
 
 UNLABELLED = 77  # the result where the label can't be had
+NO_LABEL = "its AppArmor or SELinux label may not be taken on by a process that executes nothing"
 
 
 def labelled(label: str, act: Callable[[], int]) -> Callable[[], int]:

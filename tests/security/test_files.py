@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -288,6 +289,18 @@ def test_who_can_not_have_the_label_serves_nothing(
         answer = next((line for line in process.stderr if b"remote forward " in line), b"")
         process.kill()
     assert (b"success" in answer) is (guard != _LABEL) and answer
+    here = str(tmp_path / "here")
+    argv = [*way.caller.command, "forward", "-v", name, f"{here}:/none"]
+    environment = {**way.caller.environment, "DOCKER_HOST": docker.url}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(argv, env=environment, **pipes) as forward, socket.socket(socket.AF_UNIX) as client:  # type: ignore[call-overload]
+        try:
+            assert forward.stdout.readline()
+            client.connect(here)
+            said = next(line for line in forward.stderr if b"not connected" in line)
+        finally:
+            forward.terminate()
+    assert (b"label" in said, b"no such file" in said) == (guard == _LABEL, guard != _LABEL), said
 
 
 _LINKED = """
