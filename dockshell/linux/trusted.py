@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["believed", "foreign", "passed_over", "read", "report"]
+__all__ = ["believed", "below_foreign", "foreign", "passed_over", "read", "report"]
 
 _LARGEST = 16 << 20  # bytes
 
@@ -43,6 +43,15 @@ def foreign(path: str) -> bool:
         return False
     passed_over[path] = uid
     return True
+
+
+def below_foreign(path: str) -> str:
+    """The path itself or the first directory above it, up to the root, that belongs to somebody who isn't believed, and
+    so could be exchanged at any moment; empty for none. Links are followed."""
+    real = os.path.realpath(path)
+    while real != "/" and not foreign(real):
+        real = os.path.dirname(real)
+    return real.rstrip("/")
 
 
 def read(path: str, largest: int = _LARGEST) -> bytes | None:

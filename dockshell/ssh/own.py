@@ -7,6 +7,7 @@ import os
 from stat import S_IMODE
 
 from dockshell.errors import DockshellError, printable
+from dockshell.linux.trusted import below_foreign, passed_over
 
 __all__ = ["CLIENT", "HOST", "directory", "kept", "key_file", "path", "ssh_file"]
 
@@ -49,6 +50,11 @@ def directory() -> str:
     others could put things there."""
     path = _directory()
     base = os.path.dirname(path)
+    if others := below_foreign(path):
+        raise DockshellError(
+            f"{printable(others)} belongs to user {passed_over[others]}, and keys would be kept below it: "
+            "set XDG_DATA_HOME to a directory that is yours"
+        )
     try:
         os.makedirs(base, 0o700, exist_ok=True)
         try:

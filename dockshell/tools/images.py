@@ -10,6 +10,7 @@ from dockshell.engines import containers
 from dockshell.engines.docker import SIDECAR
 from dockshell.errors import DockshellError, EngineError, printable
 from dockshell.linux.guardian import Guardian
+from dockshell.linux.trusted import below_foreign, passed_over
 from dockshell.tools.busybox import NoTools
 
 TYPE_CHECKING = False
@@ -145,6 +146,11 @@ def _directory() -> str:
     if not base.startswith("/"):  # a relative one doesn't count: XDG Base Directory Specification
         base = os.path.join(os.path.expanduser("~"), ".cache")
     path = os.path.join(base, "dockshell", "images")
+    if others := below_foreign(path):
+        raise DockshellError(
+            f"{printable(others)} belongs to user {passed_over[others]}, and copies of images would be kept below it: "
+            "set XDG_CACHE_HOME to a directory that is yours"
+        )
     try:
         os.makedirs(path, 0o700, exist_ok=True)
         facts = os.lstat(path)

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from dockshell.errors import DockshellError
+from dockshell.linux import trusted
+from dockshell.ssh import own
+from dockshell.tools import images
 from tests.conftest import COMMAND
 from tests.contract.watching import unique, until
 from tests.impostor import Impostor, listed
@@ -268,3 +273,31 @@ def test_another_user_s_engine_leads_nowhere(world: World, dockshell: Run, tmp_p
                 assert (done.returncode, hit.exists()) == ((0, True) if uid == 0 else (125, False)), (uid, done)
         finally:
             daemon.kill()
+
+
+@pytest.mark.parametrize(
+    ("variable", "directory"), [("XDG_CACHE_HOME", images._directory), ("XDG_DATA_HOME", own.directory)]
+)
+def test_nothing_is_kept_where_another_user_could_exchange_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, directory: Callable[[], str]
+) -> None:
+    """Root's copies of images, and keys: not below a directory of somebody else's, whatever root has made in there
+    before. A link that they have moved there since would be followed (the control)."""
+    world.need_root()
+    monkeypatch.setenv(variable, str(tmp_path / "theirs"))
+    (tmp_path / "theirs").mkdir()
+    made = Path(directory())
+    assert made.is_dir() and made.stat().st_mode & 0o777 == 0o700
+    os.chown(tmp_path / "theirs", _NEIGHBOUR, _NEIGHBOUR)
+    with pytest.raises(DockshellError, match=f"theirs belongs to user {_NEIGHBOUR}"):
+        directory()
+    become = ["setpriv", f"--reuid={_NEIGHBOUR}", "--clear-groups"]
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "theirs", elsewhere)
+    for above in (tmp_path, *tmp_path.parents[:-2]):
+        above.chmod(above.stat().st_mode | 0o011)
+    theirs = tmp_path / "theirs" / "dockshell"
+    subprocess.run([*become, "mv", theirs, f"{theirs}.old"], check=True)
+    subprocess.run([*become, "ln", "-s", elsewhere / "dockshell", theirs], check=True)
+    monkeypatch.setattr(trusted, "believed", lambda uid: True)
+    assert Path(directory()).samefile(elsewhere / made.relative_to(tmp_path / "theirs"))
