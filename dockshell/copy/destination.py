@@ -14,7 +14,7 @@ from stat import S_IFDIR, S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from time import time_ns
 
 from dockshell.copy.entry import BLOCK, Entry, Unverified, failure
-from dockshell.linux.libc import openat2
+from dockshell.linux.libc import openat2, shows_the_kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from dockshell.copy.report import Report
     from dockshell.linux.guardian import Guardian
 
-__all__ = ["Destination", "Owner"]
+__all__ = ["KERNELS", "Destination", "Owner"]
+
+KERNELS = "it is the kernel's, which is changed by a command alone"
 
 _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -345,10 +347,15 @@ class _Remover:
 
 
 def _entered(directory: int, name: bytes) -> int:
-    """A descriptor of the directory of that name. Raises OSError."""
+    """A descriptor of the directory of that name. Raises OSError, for one that is the kernel's too: what is made there
+    acts."""
     try:
-        return os.open(name, _DIRECTORY, dir_fd=directory)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
     except OSError as error:
         if error.errno in (ENOTDIR, 40):
             raise failure(ENOTDIR, "what is in its place, or on its way, is no directory") from None
         raise
+    if shows_the_kernel(descriptor):
+        os.close(descriptor)
+        raise failure(EPERM, KERNELS)
+    return descriptor

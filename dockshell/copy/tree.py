@@ -5,10 +5,10 @@ regular file or a directory is ever opened for real, for to open a device may ac
 from __future__ import annotations
 
 import os
-from errno import ELOOP, ENXIO
+from errno import ELOOP, ENXIO, EPERM
 from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
 
-from dockshell.copy.destination import Destination
+from dockshell.copy.destination import KERNELS, Destination
 from dockshell.copy.entry import BLOCK, Changed, Entry, failure
 from dockshell.linux.libc import shows_the_kernel
 from dockshell.linux.rootfs import open_within
@@ -81,6 +81,9 @@ class Tree:
 
     def sink(self, directory: bytes, owner: Owner, report: Report) -> Destination:
         top = self.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        if not self.trusted and shows_the_kernel(top):
+            os.close(top)
+            raise failure(EPERM, KERNELS)
         facts = os.fstat(top)
         report.avoid = (facts.st_dev, facts.st_ino)
         return Destination(top, owner, report)

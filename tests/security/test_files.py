@@ -339,6 +339,26 @@ def test_links_to_the_hosts_proc(docker: Peer, dockshell: Callable[..., Any], tm
     os.close(root)
 
 
+def test_a_copy_changes_nothing_of_the_kernels(
+    world: World, docker: Peer, dockshell: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A tree that somebody else made can have directories in it which, made there, act: in a cgroup of the host's, for
+    a container that has those."""
+    world.need_root()
+    made = "pids/dsh-made" if os.path.exists("/sys/fs/cgroup/pids") else "dsh-made"
+    name = docker.run("busybox", options=["-v", "/sys/fs/cgroup:/host/cgroup"])
+    (tmp_path / "cgroup" / made).mkdir(parents=True)
+    above, _, last = made.rpartition("/")
+    for source, to in ((f"{tmp_path}/.", "/host"), (f"{tmp_path}/cgroup/{above}/{last}", f"/host/cgroup/{above}/")):
+        done = dockshell("cp", "-r", source, f"{name}:{to}", engine=docker)
+        assert done.returncode == 1 and b"it is the kernel's" in done.stderr, done
+        assert not os.path.exists(f"/sys/fs/cgroup/{made}")
+    # By the same way into the container, and no guard, it is made.
+    place = f"/proc/{docker.pid(name)}/root/host/cgroup/{made}"
+    os.mkdir(place)
+    os.rmdir(place)
+
+
 _DIGITS = with_header(record(b"comment", b"1" * 100_000))
 # Which of the two it is that this Python's tarfile does with them: CVE-2024-6232.
 _PLAIN = """
