@@ -62,7 +62,10 @@ def run(words: list[str], program: str = "dockshell") -> int:
         loud = bool(arguments.on("verbose"))
         if directory := arguments.text("config"):
             os.environ["DOCKER_CONFIG"] = os.path.abspath(directory)
-        return _carry_out(arguments, words)
+        code = _carry_out(arguments, words)
+        if loud:
+            _tell_passed_over()
+        return code
     except BrokenPipeError:
         # Whoever read our output left; the rest of it is nobody's. stdout becomes /dev/null so that the flush at exit
         # has nothing to fail on.
@@ -75,10 +78,15 @@ def run(words: list[str], program: str = "dockshell") -> int:
             sys.excepthook(type(error), error, error.__traceback__)
             return error.exit_code if isinstance(error, DockshellError) else 125
         if loud:
-            from dockshell.linux.trusted import report
-
-            report(Voice().say)
+            _tell_passed_over()
         return _explain(error)
+
+
+def _tell_passed_over() -> None:
+    """What was not believed since somebody else made it, and wasn't told yet."""
+    from dockshell.linux.trusted import report
+
+    report(Voice().say)
 
 
 def _explain(error: Exception) -> int:

@@ -170,8 +170,9 @@ def test_no_engine_is_asked_that_another_user_chose(
         assert (done.returncode, done.stdout, engine.requests) == (125, b"", []), done
         assert str(place) in done.stderr.decode()
         sudo = {**env, "SUDO_UID": str(_NEIGHBOUR)}
-        control = subprocess.run([*alone, "ls"], env=sudo, capture_output=True, check=False)
+        control = subprocess.run([*alone, "-v", "ls"], env=sudo, capture_output=True, check=False)
         assert control.returncode == 0 and b"web" in control.stdout and engine.requests, control
+        assert b"not believed" not in control.stderr
 
 
 def test_no_context_is_taken_that_another_user_made(world: World, environment: dict[str, str], tmp_path: Path) -> None:
