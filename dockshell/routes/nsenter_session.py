@@ -83,8 +83,7 @@ def start(
         if act:
             from dockshell.linux.own_label import labelled
 
-            act_inside = labelled(facts.label, act(how, facts.files))
-            entrance = replace(entrance, label="", act=act_inside, held=held)
+            entrance = replace(entrance, act=labelled(facts.label, act(how, facts.files)), held=held)
         if brought:
             entrance = replace(entrance, attach=brought.attach)
         placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
