@@ -41,7 +41,7 @@ __all__ = ["carry_out", "get_ready"]
 _NET_BIND_SERVICE = 10  # capability.h
 
 
-_GIVEN = {"command": 3, "files": 3, "connect": 1}  # descriptors that come along, 0 for the others
+_GIVEN = {"command": 3, "files": 3, "connect": 1, "connect-path": 1}  # descriptors that come along, else 0
 # Seconds until a socket is there (names.py and sockets.py give up before), and until anything else runs.
 _SOCKET, _ELSE = 60, 180
 

@@ -15,8 +15,8 @@ _CALLS = {
     "close": (3, 57), "futex": (202, 98), "brk": (12, 214), "munmap": (11, 215), "mremap": (25, 216),
     "madvise": (28, 233), "clock_gettime": (228, 113), "getrandom": (318, 278), "poll": (7, -1), "ppoll": (271, 73),
     "pipe2": (293, 59), "pipe": (22, -1), "dup": (32, 23), "dup2": (33, -1), "dup3": (292, 24), "accept4": (288, 242),
-    "accept": (43, 202), "listen": (50, 201), "socketpair": (53, 199), "shutdown": (48, 210), "getsockopt": (55, 209),
-    "setsockopt": (54, 208), "getsockname": (51, 204), "getpeername": (52, 205), "fstat": (5, 80),
+    "accept": (43, 202), "listen": (50, 201), "shutdown": (48, 210), "getsockopt": (55, 209),
+    "getsockname": (51, 204), "getpeername": (52, 205), "fstat": (5, 80),
     "newfstatat": (262, 79), "lseek": (8, 62), "readv": (19, 65), "pread64": (17, 67), "select": (23, -1),
     "pselect6": (270, 72), "epoll_create1": (291, 20), "eventfd2": (290, 19), "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132), "restart_syscall": (219, 128),
@@ -25,13 +25,16 @@ _CALLS = {
     "gettid": (186, 178), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
     "getrlimit": (97, 163), "getrusage": (98, 165), "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
-# Those of which an argument counts: (its place, what it may be), the latter None where a bit of it may not be.
-_CHOSEN = {
-    "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 1030, 1031, 1032)),  # F_DUPFD to F_SETFL, …_CLOEXEC, pipes' sizes
-    "ioctl": ((16, 29), 1, (0x541B, 0x5421, 0x5451)),  # FIONREAD, FIONBIO, FIOCLEX
-    "mmap": ((9, 222), 2, None),
-    "mprotect": ((10, 226), 2, None),
-    "prlimit64": ((302, 261), 2, (0,)),  # to look, not to set
+# Those of which arguments count: which half of one (two words each, the lower first), and what that may be; where it
+# says nothing, what is mapped may not be executed.
+_CHOSEN: dict[str, tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]]] = {
+    "fcntl": ((72, 25), ((2, (0, 1, 2, 3, 4, 1030, 1031, 1032)),)),  # F_DUPFD to F_SETFL, …_CLOEXEC, pipes' sizes
+    "ioctl": ((16, 29), ((2, (0x541B, 0x5421, 0x5451)),)),  # FIONREAD, FIONBIO, FIOCLEX
+    "mmap": ((9, 222), ((4, ()),)),
+    "mprotect": ((10, 226), ((4, ()),)),
+    "prlimit64": ((302, 261), ((4, (0,)), (5, (0,)))),  # to look, not to set
+    "setsockopt": ((54, 208), ((2, (6,)), (4, (1,)))),  # IPPROTO_TCP, TCP_NODELAY
+    "socketpair": ((53, 199), ((0, (1,)),)),  # AF_UNIX
 }
 _EXECUTABLE = 4  # PROT_EXEC
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # AUDIT_ARCH_… of linux/audit.h
@@ -52,24 +55,19 @@ def program(machine: str) -> bytes:
     for numbers in _CALLS.values():
         if numbers[column] >= 0:
             code += [_line(_EQUAL, numbers[column], 0, 1), _line(_RETURN, _ALLOW)]
-    for numbers, place, values in _CHOSEN.values():
-        check = _check(place, values)
-        code += [_line(_EQUAL, numbers[column], 0, len(check)), *check]
+    for numbers, conditions in _CHOSEN.values():
+        checks = [line for condition in conditions for line in _check(*condition)]
+        checks.append(_line(_RETURN, _ALLOW))
+        code += [_line(_EQUAL, numbers[column], 0, len(checks)), *checks]
     return b"".join([*code, _line(_RETURN, _DENY)])
 
 
-def _check(place: int, values: tuple[int, ...] | None) -> list[bytes]:
-    """Returns for the call, by the half of that argument that the kernel goes by; of a pointer, which may only be none,
-    by both."""
-    low = _line(_LOAD, _ARGUMENTS + 8 * place)
-    if values is None:
-        return [low, _line(_SET, _EXECUTABLE, 0, 1), _line(_RETURN, _DENY), _line(_RETURN, _ALLOW)]
-    if values == (0,):
-        high = _line(_LOAD, _ARGUMENTS + 8 * place + 4)
-        deny, allow = _line(_RETURN, _DENY), _line(_RETURN, _ALLOW)
-        return [low, _line(_EQUAL, 0, 1, 0), deny, high, _line(_EQUAL, 0, 1, 0), deny, allow]
-    tests = [_line(_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)]
-    return [low, *tests, _line(_RETURN, _DENY), _line(_RETURN, _ALLOW)]
+def _check(half: int, values: tuple[int, ...]) -> list[bytes]:
+    """Returns, but where that half of an argument is one of the values."""
+    load, deny = _line(_LOAD, _ARGUMENTS + 4 * half), _line(_RETURN, _DENY)
+    if not values:
+        return [load, _line(_SET, _EXECUTABLE, 0, 1), deny]
+    return [load, *(_line(_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)), deny]
 
 
 def _line(code: int, value: int, true: int = 0, false: int = 0) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -48,6 +49,36 @@ def test_keys_are_exchanged_again(docker: Peer, serve: Serve, keys: Callable[...
         size = 300_000
         done = server.ssh(docker.shared("busybox"), f"head -c {size} /dev/zero", options=["-o", "RekeyLimit=20K"])
         assert done.returncode == 0 and len(done.stdout) == size
+
+
+def test_forwards(docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path) -> None:
+    """Both ways, by TCP and by Unix sockets, and the agent: by a process that can make no socket of its own."""
+    name = docker.shared("busybox")
+
+    async def echo(reader: Any, writer: Any) -> None:
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    async def main(server: Server) -> None:
+        agent = await asyncio.start_unix_server(echo, str(tmp_path / "agent"))
+        options = {"agent_path": str(tmp_path / "agent"), "agent_forwarding": True}
+        async with agent, server.client(name, **options) as connection:
+            process = await connection.create_process("echo $SSH_AUTH_SOCK; cat")
+            socket_inside = (await process.stdout.readline()).strip()
+            port = await connection.start_server(lambda *_: echo, "127.0.0.1", 0, encoding=None)
+            await connection.start_unix_server(lambda: echo, f"/tmp/{unique()}", encoding=None)
+            opened = [
+                await connection.open_unix_connection(socket_inside, encoding=None),
+                await connection.open_connection("127.0.0.1", port.get_port(), encoding=None),
+            ]
+            for reader, writer in opened:  # in, and out again
+                writer.write(b"round")
+                assert await reader.read(100) == b"round"
+                writer.close()
+
+    with serve(docker, keys("{key}")) as server:
+        asyncio.run(asyncio.wait_for(main(server), 120))
 
 
 def test_podman_too(podman: Peer, serve: Serve, keys: Callable[..., Path]) -> None:

@@ -522,7 +522,7 @@ def test_nonsense_of_a_server_harms_nobody_else(
                 client.sendall(b"A")
                 assert client.recv(6) == b"real\r\n"
                 client.setblocking(False)
-                async with _client(server, tmp_path, name, sock=client) as connection:
+                async with server.client(name, sock=client) as connection:
                     return str((await connection.run("echo fine")).stdout)
 
         assert asyncio.run(main()) == "fine\n"
@@ -561,7 +561,7 @@ def test_names_that_nobody_knows_keep_no_process(
         steward = children(server.process.pid)[0]
 
         async def main() -> None:
-            async with _client(server, tmp_path, name) as connection:
+            async with server.client(name) as connection:
                 asked = [asyncio.ensure_future(connection.open_connection("lost", 1)) for _ in range(100)]
                 while not children(steward):
                     await asyncio.sleep(0.05)
@@ -581,21 +581,6 @@ def test_names_that_nobody_knows_keep_no_process(
                 os.kill(pid, signal.SIGKILL)
 
 
-def _client(server: Server, directory: Path, name: str, key: str = "key", **options: Any) -> Any:
-    import asyncssh
-
-    place: dict[str, Any] = {} if "sock" in options else {"host": "127.0.0.1", "port": server.port}
-    return asyncssh.connect(
-        **place,
-        **options,
-        username=name,
-        client_keys=[str(directory / key)],
-        known_hosts=None,
-        config=None,
-        login_timeout=120,
-    )
-
-
 @pytest.mark.parametrize(("most", "runs"), [(8, 4), (60, 9)], ids=["attack", "control"])
 def test_one_key_has_its_share_of_sessions(
     docker: Peer, serve: Serve, keys: Callable[..., Path], tmp_path: Path, most: int, runs: int
@@ -608,7 +593,7 @@ def test_one_key_has_its_share_of_sessions(
 
         async def sessions(stack: contextlib.AsyncExitStack, name: str, count: int, key: str = "key") -> list[str]:
             """What each of so many in one connection says first."""
-            connection = await stack.enter_async_context(_client(server, tmp_path, name, key))
+            connection = await stack.enter_async_context(server.client(name, key))
             begun = [await connection.create_process("echo in; exec cat") for _ in range(count)]
             return [await each.stdout.readline() or await each.stderr.read() for each in begun]
 
@@ -640,7 +625,7 @@ def test_a_connection_has_its_share_of_memory(
         import asyncssh
 
         async def main() -> bool:
-            async with _client(server, tmp_path, name, "other") as quiet, _client(server, tmp_path, name) as greedy:
+            async with server.client(name, "other") as quiet, server.client(name) as greedy:
                 with contextlib.suppress(asyncssh.Error, ConnectionError):
                     for _ in range(25):
                         idle = await greedy.create_process("exec sleep 1000", encoding=None)

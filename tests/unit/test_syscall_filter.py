@@ -42,13 +42,18 @@ def test_what_is_allowed(machine: str, architecture: int, column: int) -> None:
         assert verdict == (_ALLOW if number in allowed else _DENY), number
     assert _run(code, architecture, 0x40000000) == _DENY  # the x32 calls
     assert _run(code, 0x40000003, 0) == _KILL  # those of another architecture
-    choices = {name: numbers[column] for name, (numbers, _, _) in _CHOSEN.items()}
+    choices = {name: numbers[column] for name, (numbers, _) in _CHOSEN.items()}
     for name in ("mmap", "mprotect"):
         assert _run(code, architecture, choices[name], 0, 0, 3) == _ALLOW
         assert _run(code, architecture, choices[name], 0, 0, 7) == _DENY
     assert _run(code, architecture, choices["fcntl"], 0, 8) == _DENY  # F_SETOWN
     assert _run(code, architecture, choices["ioctl"], 0, 0x5412) == _DENY  # TIOCSTI
     assert _run(code, architecture, choices["ioctl"], 0, 0x5421) == _ALLOW
+    assert _run(code, architecture, choices["socketpair"], 1) == _ALLOW
+    assert _run(code, architecture, choices["socketpair"], 30) == _DENY  # AF_TIPC
+    assert _run(code, architecture, choices["setsockopt"], 3, 6, 1) == _ALLOW
+    assert _run(code, architecture, choices["setsockopt"], 3, 6, 31) == _DENY  # TCP_ULP
+    assert _run(code, architecture, choices["setsockopt"], 3, 41, 1) == _DENY  # IPV6_ADDRFORM
     assert _run(code, architecture, choices["prlimit64"], 0, 7, 0) == _ALLOW
     for pointer in (1, 1 << 32):
         assert _run(code, architecture, choices["prlimit64"], 0, 7, pointer) == _DENY

@@ -46,6 +46,15 @@ class Server:
         argv = self.argv(name, *words, **more)
         return subprocess.run(argv, input=input, capture_output=True, check=False, timeout=60)
 
+    def client(self, name: str, key: str = "key", **options: Any) -> Any:
+        """A connection by asyncssh: `async with`. options: connect()'s own; sock: one that leads there already."""
+        import asyncssh
+
+        place: dict[str, Any] = {} if "sock" in options else {"host": "127.0.0.1", "port": self.port}
+        fixed = {"known_hosts": None, "config": None, "login_timeout": 120}
+        keys = [str(self._directory / key)]
+        return asyncssh.connect(**place, username=name, client_keys=keys, **{**fixed, **options})
+
 
 _numbers = itertools.count(1)
 Serve = Callable[..., contextlib.AbstractContextManager[Server]]
