@@ -216,9 +216,10 @@ def test_down_and_up(docker: Peer, dockshell: Run, name: str) -> None:
         act("up")
 
 
-@pytest.mark.parametrize("name", ["linked", "s6/talks", "web"])
+@pytest.mark.parametrize("name", ["linked", "s6/talks", "web", "own"])
 def test_restart(docker: Peer, dockshell: Run, name: str) -> None:
-    """It is another process then, which runs; also where a link leads to the service, and its `supervise` elsewhere."""
+    """It is another process then, which runs; also where a link leads to the service, and its `supervise` elsewhere,
+    and where its supervisor is another user's (own)."""
     web = _supervised(docker)
     [before] = _rows(dockshell("services", "--json", web, name, "status", engine=docker)).values()
     done = dockshell("services", web, name, "restart", engine=docker)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from _socket import AF_UNIX, MSG_PEEK, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import AF_UNIX, MSG_PEEK, SOCK_STREAM, SOL_SOCKET, socket
 
 from dockshell.engines.json import decode, encode
 from dockshell.engines.where import additions
@@ -225,8 +225,11 @@ class LocalApi:
         try:
             connection.settimeout(self._patience or _TIMEOUT)
             connection.connect(self.path)
-            # struct ucred of who called listen(2): pid, uid, gid; socket(7), SO_PEERCRED.
-            self.owner = int.from_bytes(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
+            if sys.platform == "linux":  # elsewhere containers run on another kernel
+                from _socket import SO_PEERCRED
+
+                # struct ucred of who called listen(2): pid, uid, gid; socket(7).
+                self.owner = int.from_bytes(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
             connection.sendall(request_head(lines, self._headers) + content)
         except OSError as error:
             connection.close()
