@@ -88,11 +88,17 @@ _openat2 = ctypes.CFUNCTYPE(
 
 def file_system(descriptor: int) -> int:
     """Which kind of file system that is on: f_type of fstatfs(2)."""
-    if _fstatfs(descriptor, _facts) == -1:
+    facts = _Facts()
+    if _fstatfs(descriptor, facts) == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return _kind.value & 0xFFFFFFFF
+    kind: int = facts[0]
+    return kind >> 32 if _HALF else kind & 0xFFFFFFFF
 
+
+_Facts = ctypes.c_long * 32  # a struct statfs has 120 bytes at the most
+_HALF = os.uname().machine == "s390x"  # where f_type is the first half of a long
+_fstatfs = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, use_errno=True)(("fstatfs", _libc))
 
 # f_type of statfs(2), the numbers of the kernel's linux/magic.h.
 PROC = 0x9FA0
@@ -121,8 +127,3 @@ _KERNELS = frozenset(
 def shows_the_kernel(descriptor: int) -> bool:
     """Is that on a file system in which the kernel shows itself?"""
     return file_system(descriptor) in _KERNELS
-
-
-_facts = (ctypes.c_long * 32)()  # a struct statfs has 120 bytes at the most
-_kind = (ctypes.c_uint if os.uname().machine == "s390x" else ctypes.c_long).from_buffer(_facts)
-_fstatfs = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, use_errno=True)(("fstatfs", _libc))

@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from struct import pack, unpack_from
 from typing import Any
@@ -170,6 +170,15 @@ def _client(way: Way, name: str) -> Iterator[Sftp]:
         process.communicate()
 
 
+def _running(way: Way, name: str, program: Path) -> list[int]:
+    """The processes in that container that run this program of the host's."""
+    found = []
+    for pid in _inside(way, name):
+        with suppress(OSError):  # gone meanwhile
+            found += [pid] if os.path.samefile(f"/proc/{pid}/exe", program) else []
+    return found
+
+
 def _shown(pid: int) -> bytes:
     """The arguments and the environment of a process, as root of the host sees them."""
     return (Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()).strip(b"\0")
@@ -209,7 +218,7 @@ def test_a_prepared_container(
         memory = sftp.open(b"/a/mem", _READ | _WRITE)
         told = sftp.readlink(b"/proc/self/exe")
         device = sftp.get(b"/a/zero")
-        shown = [_shown(pid) for pid in _inside(way, name) if os.path.samefile(f"/proc/{pid}/exe", copy)]
+        shown = [_shown(pid) for pid in _running(way, name, copy)]
         met, until = set[bytes | int](), time.monotonic() + 60
         while (guarded and len(met) < 2) or (not guarded and before == _facts(copy)):
             met.add(sftp.change(b"/a/swapped", 4, 0o4711))
@@ -254,7 +263,7 @@ def test_nothing_inside_is_loaded(
     process for that."""
     library = next(iter(sorted(Path("/lib").glob("*/libnss_compat.so.2"))), None)
     world.need(library, "the C library here has no plugin for names to bring in")
-    way, _ = served(docker, guard)
+    way, copy = served(docker, guard)
     name = docker.run("busybox")
     script = f"mkdir -p {library.parent}; cat >{library}; echo passwd: compat >/etc/nsswitch.conf; chown 77 /srv"
     docker.sh("exec", "-i", name, "sh", "-c", script, input=library.read_bytes())
@@ -262,7 +271,7 @@ def test_nothing_inside_is_loaded(
     with _client(way, name) as sftp:
         handle = sftp.list(b"/")
         assert isinstance(handle, bytes) and isinstance(sftp.ask(12, handle), bytes)
-        loaded = [_loaded(pid) for pid in _inside(way, name)]
+        loaded = [_loaded(pid) for pid in _running(way, name, copy)]
     assert any(str(inode) in each for each in loaded) is bool(guard)
 
 
@@ -290,7 +299,7 @@ def test_who_can_not_have_the_label_serves_nothing(
     name = docker.run("busybox")
     with _client(way, name) as sftp:
         assert isinstance(sftp.get(b"/etc/passwd"), bytes)
-        ours = [pid for pid in _inside(way, name) if os.path.samefile(f"/proc/{pid}/exe", copy)]
+        ours = _running(way, name, copy)
     assert bool(ours) is (guard != _LABEL)
     with way.started("-v", "-R", "/x:/y", "-s", f"{name}.dockshell", "sftp") as process:
         assert process.stderr

@@ -91,6 +91,9 @@ _ATTACKS: dict[str, Callable[[], Iterable[bytes]]] = {
     "many global records": lambda: [with_header(b"".join(map(_numbered, range(3000))), tarfile.XGLTYPE)],
     "a negative size": lambda: [with_header(record(b"size", b"-512"))],
     "a map of holes": lambda: _sparse(10**9),
+    "nothing but a hole": lambda: [
+        with_header(record(b"GNU.sparse.map", b"0,0") + record(b"GNU.sparse.realsize", b"9" * 18))
+    ],
     "an old map of holes": lambda: chain(
         [header(tarfile.GNUTYPE_SPARSE, 0, extended=True)], repeat(b"1" * 504 + b"\1" * 8, 50_000)
     ),
