@@ -26,6 +26,7 @@ from dockshell.errors import DockshellError, Fault
 from dockshell.linux import memory, open_files
 from dockshell.linux.confinement import Nowhere, confine
 from dockshell.linux.descriptors import let_go
+from dockshell.linux.signals import gone
 from dockshell.model import noun
 
 __all__ = ["Limits", "Reception", "neighbourhood", "source", "victim"]
@@ -252,15 +253,39 @@ class Reception:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            let_go({connection.fileno(), channel.fileno(), *(self._nowhere.descriptors if self._nowhere else ())})
-            memory.first_to_go()
-            confine(_NOBODY, _NOBODY, self._nowhere)
-            serve(connection.fileno(), connection.fileno(), gate, peer)
+            self._give_up_rights({connection.fileno(), channel.fileno()})
+            try:
+                serve(connection.fileno(), connection.fileno(), gate, peer)
+            except OSError:
+                pass  # the other side went away
         except Exception as error:
-            if not isinstance(error, OSError):  # the other side went away
-                gate.fault(str(Fault.of(error)))
+            gate.fault(str(Fault.of(error)))
         finally:
             os._exit(0)
+
+    def _give_up_rights(self, but: set[int]) -> None:
+        """All but these descriptors. Raises OSError."""
+        let_go({*but, *(self._nowhere.descriptors if self._nowhere else ())})
+        memory.first_to_go()
+        confine(_NOBODY, _NOBODY, self._nowhere)
+
+    def check(self) -> None:
+        """Raises DockshellError where the servers' rights can't be given up, as in a user namespace without nobody."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._give_up_rights(set())
+                os._exit(0)
+            except OSError as error:
+                os._exit(error.errno or 255)
+            finally:
+                os._exit(255)
+        if code := os.waitstatus_to_exitcode(gone(pid)):
+            why = os.strerror(code) if code > 0 else f"signal {-code}"
+            raise DockshellError(
+                f"what speaks SSH can't become nobody, user {_NOBODY} ({why}): start serve as a user without root, or "
+                "in a user namespace that has that user"
+            )
 
     def _allowance(self, address: str) -> Allowance:
         """How many connections its source may begin."""

@@ -57,10 +57,12 @@ def run(arguments: Arguments) -> int:
     journal = Journal(journal_to)
     admission = Admission.start(keys, hostkey.private, steward, journal, max(_EACH, most // 2))
     listeners = [_listening(family, address) for family, address in addresses]
+    reception = Reception(listeners, admission, journal).limited(Limits(most, memory))
+    reception.check()
     for each in listeners:
         bound, number = each.getsockname()[:2]
         journal.tell("listening", address=bound, port=number, host_key=fingerprint(admission.public), keys=keys)
-    Reception(listeners, admission, journal).limited(Limits(most, memory)).run()
+    reception.run()
     return 0
 
 

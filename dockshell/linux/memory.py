@@ -52,4 +52,7 @@ def heaviest(owners: Mapping[int, str], most: int) -> int:
 def first_to_go() -> None:
     """Has the kernel end the calling process before others where memory is short, if it may choose that again."""
     if os.geteuid() == 0:  # whoever isn't could not take it back for what is executed
-        set_oom_score(os.getpid(), _FIRST)
+        try:
+            set_oom_score(os.getpid(), _FIRST)
+        except OSError:
+            pass  # /proc can't be written everywhere

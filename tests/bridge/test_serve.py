@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -403,6 +404,19 @@ def test_connections_when_files_run_out(docker: Peer, world: World, serve: Serve
         until(lambda: len(server.journal("disconnect")) == count)
         assert server.ssh(name, "echo again").stdout == b"again\n"
         assert first.answers() and first.end()[0] == 0
+
+
+def test_without_root_few_system_calls_are_left(stranger: Person, serve: Serve, keys: Callable[..., Path]) -> None:
+    """What reads from the network is the same user, without root to give up, but with a filter and no way to more."""
+    path = Path(shutil.copy(keys("{key}"), stranger.place))
+    shutil.chown(path, _STRANGER)
+    with (
+        serve(SimpleNamespace(url="unix:///nowhere"), path, caller=stranger) as server,
+        socket.create_connection(("127.0.0.1", server.port), 60) as client,
+    ):
+        assert client.recv(4) == b"SSH-"
+        status = Path(f"/proc/{children(server.process.pid)[2]}/status").read_text()
+    assert "\nNoNewPrivs:\t1\n" in status and "\nSeccomp:\t2\n" in status
 
 
 @pytest.mark.parametrize("most", [13, 14])

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from dockshell.linux.namespaces import governs_network
+from tests.conftest import COMMAND
 from tests.contract.watching import children, until
 from tests.world import Peer, World
 from tests.world.serving import Serve, Server
@@ -527,6 +528,19 @@ def test_nonsense_of_a_server_harms_nobody_else(
 
         assert asyncio.run(main()) == "fine\n"
         assert server.process.poll() is None
+
+
+def test_serve_does_not_begin_with_rights_that_stay(
+    world: World, environment: dict[str, str], keys: Callable[..., Path]
+) -> None:
+    """In a user namespace without nobody, root's rights can't be given up: that is said, and nothing listens. (Control:
+    where there is nobody, it begins, as in all other tests.)"""
+    world.need_root()
+    argv = [world.need_program("unshare"), "--user", "--map-root-user", *COMMAND, "serve", "--listen", "127.0.0.1:0"]
+    env = {**environment, "DOCKER_HOST": _NO_ENGINE.url}
+    argv += ["--authorized-keys", str(keys("{key}"))]
+    done = subprocess.run(argv, env=env, cwd="/", capture_output=True, check=False, timeout=60)
+    assert done.returncode == 125 and b"can't become nobody" in done.stderr and b"listening" not in done.stderr
 
 
 def test_serve_ends_with_its_steward(serve: Serve, keys: Callable[..., Path]) -> None:
