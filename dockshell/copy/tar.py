@@ -125,7 +125,11 @@ class _TarContent:
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         self._stream.seek(self._begin)
         pieces: list[tuple[int, int]] = self._sparse or [(0, self._size)]  # type: ignore[assignment]
+        end = 0
         for at, size in pieces:
+            # Else what takes it as a tar would get more bytes than were announced, and see entries of others' in them.
+            if not end <= at <= at + size <= self._size:
+                raise failure(22, "its map of holes makes no sense")
             end = at + size
             while at < end:
                 block = self._stream.some(min(end - at, BLOCK))

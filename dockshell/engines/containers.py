@@ -95,7 +95,10 @@ def commit(
 def changes(api: Api, container: str) -> list[tuple[int, str]]:
     """What differs in the container's files from its image's: (0 changed, 1 added or 2 deleted; path)."""
     told = api.ask("GET", f"/containers/{quote(container)}/changes") or []
-    return [(int(each["Kind"]), str(each["Path"])) for each in told]
+    try:
+        return [(int(each["Kind"]), str(each["Path"])) for each in told]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise EngineError(f"the engine at {api.address} listed changes in a way that makes no sense") from None
 
 
 def join_network(api: Api, container: str, network: str) -> None:
@@ -127,8 +130,7 @@ def image(api: Api, name: str) -> dict[str, Any] | None:
 
 def images(api: Api) -> list[dict[str, Any]]:
     """GET /images/json: all images that the engine has."""
-    listed = api.ask("GET", "/images/json")
-    return [each for each in listed or () if isinstance(each, dict)]
+    return _objects(api.ask("GET", "/images/json"))
 
 
 def remove_image(api: Api, name: str) -> None:
@@ -146,9 +148,9 @@ def create_volume(api: Api, name: str, labels: Mapping[str, str]) -> str:
 def volumes(api: Api, label: str) -> list[dict[str, Any]]:
     """GET /volumes: those that have that label."""
     told = api.ask("GET", f"/volumes?filters={quote(encode({'label': [label]}).decode())}")
-    rows = (told.get("Volumes") if isinstance(told, dict) else None) or ()
+    rows = _objects(told.get("Volumes") if isinstance(told, dict) else None)
     # Looked at once more, for Podman takes several filters for alternatives, and these may be removed by who asks.
-    return [each for each in rows if label in (each.get("Labels") or {})]
+    return [each for each in rows if isinstance(each.get("Labels"), dict) and label in each["Labels"]]
 
 
 def remove_volume(api: Api, name: str) -> None:
@@ -179,6 +181,11 @@ class Removal:
                     remove_image(api, self._image)
             except EngineError:
                 continue  # it may answer the next time
+
+
+def _objects(listed: Any) -> list[dict[str, Any]]:
+    """Those in a list; none where it is no list."""
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 def _removed(api: Api, path: str, gone: tuple[int, ...]) -> None:

@@ -37,7 +37,8 @@ def decode(content: bytes) -> Any:
     try:
         scanner: Any = _json.make_scanner
         value, end = scanner(_Settings)(text, 0)
-    except (StopIteration, RecursionError):
+    # The first: before Python 3.13 the scanner raises nothing where `json`, which has its error, isn't imported.
+    except (SystemError, StopIteration, RecursionError):
         raise ValueError("no JSON value") from None
     if end != len(text):
         raise ValueError("more after the JSON value")

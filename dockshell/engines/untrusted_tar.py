@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NONSENSE", "Stream", "UntrustedTar"]
 
-# What reading one raises that makes no sense; the latter for odd numbers in pax(1)'s records, and for an early end.
-NONSENSE = (tarfile.TarError, ValueError, OverflowError, EOFError)
+# What reading one raises that makes no sense: tarfile has no error of its own for odd numbers in records of pax(1), an
+# early end, or a map of holes that is cut.
+NONSENSE = (tarfile.TarError, ValueError, OverflowError, EOFError, IndexError)
 
 _CHUNK = 1 << 18
 _LONGEST = 1 << 20  # bytes of a header: maxSpecialFileSize of Go's archive/tar

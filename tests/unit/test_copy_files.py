@@ -19,6 +19,7 @@ from dockshell.copy.report import Report
 from dockshell.copy.tar import TarSink, TarSource
 from dockshell.copy.tree import Tree
 from dockshell.voice import Voice
+from tests.world.tars import header, record, with_header
 
 _ALL = How()
 
@@ -207,6 +208,47 @@ def test_a_tree_through_a_tar(tmp_path: Path, simple: bool) -> None:
     facts = (to / "top" / "holes").stat()
     assert facts.st_blocks * 512 < BLOCK * 2
     assert facts.st_mtime_ns == (1_234_567_890_000_000_000 if simple else 1_234_567_890_123_456_789)
+
+
+class _Overlapping:
+    """A content whose second half has the place of the first: more bytes than the file has."""
+
+    def __init__(self, *halves: bytes) -> None:
+        self._halves = halves
+
+    def blocks(self) -> Iterator[tuple[int, bytes | bytearray | memoryview]]:
+        return iter([(0, half) for half in self._halves])
+
+    def close(self) -> None:
+        pass
+
+
+def _into_a_tar(source: TarSource | Entry) -> list[str]:
+    """The names in the tar that is made of it."""
+    packed, report = io.BytesIO(), _report()
+    sink = TarSink(lambda data: packed.write(data) and None, report)
+    if isinstance(source, Entry):
+        sink.put(source)
+        sink.finish()
+    else:
+        copy([Part(source, b"-", b"", False, b"")], sink, _ALL, report)
+        assert report.failures == 1
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as tar:
+        return tar.getnames()
+
+
+def test_no_map_of_holes_forges_an_entry() -> None:
+    """A tar may say that pieces of a file overlap. What is made of it for somebody else has no entry that was in the
+    content, where no name was checked. What writes a tar leaves it to the content to be no longer than the file."""
+    half, forged = b"x" * 512, tarfile.TarInfo("../forged").tobuf(tarfile.USTAR_FORMAT)
+    entry = Entry(b"f", 0o100644, 0, 0, 0)
+    entry.size, entry.content = 512, _Overlapping(half, forged)
+    assert _into_a_tar(entry) == ["f", "../forged"]
+    holes = [(b"GNU.sparse.size", b"512"), (b"GNU.sparse.numblocks", b"2"), (b"GNU.sparse.map", b"0,512,0,512")]
+    member = header(tarfile.REGTYPE, 1024) + half + forged + bytes(1024)
+    tar = with_header(b"".join(record(*each) for each in holes), member=member)
+    assert _into_a_tar(TarSource(io.BytesIO(tar).read)) == ["name"]
 
 
 def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:

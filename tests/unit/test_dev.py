@@ -124,6 +124,13 @@ def test_what_passed_only_when_tried_again_is_at_the_end(run: Run, answer: str, 
     assert len([call for call in run.calls() if "--last-failed" in call]) == 1
 
 
+def test_fuzzing(run: Run) -> None:
+    """The words go to the fuzzer, and so does its exit code."""
+    run.answers.write_text("tests.fuzz|exit 1\n")
+    assert run.dev("fuzz", "tar", "5").returncode == 1
+    assert run.calls()[-1] == "python -P -m tests.fuzz tar 5"
+
+
 _DEV = """#!/bin/sh
 echo "$# $1 $(pwd) $HOME $(ls -A "$HOME" | wc -l) ${XDG_CACHE_HOME:-none} $(cat tracked)"
 echo "on stderr" >&2

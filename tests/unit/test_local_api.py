@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +45,17 @@ def test_no_json_is_a_value_error(content: bytes) -> None:
     except ValueError:
         return
     assert found == json.loads(content)
+
+
+@pytest.mark.parametrize("content", ["'", '"', '"\\\\x', '{"a" 1}', "[1 2]", "{1}"])
+def test_no_json_is_a_value_error_before_json_is_imported(content: str) -> None:
+    """As on the hot path, where nobody imports that: the scanner then has no error to raise (Python 3.11 and 3.12)."""
+    code = (
+        "import sys\nfrom dockshell.engines.json import decode\nassert 'json.decoder' not in sys.modules\n"
+        f"try: decode({content.encode()!r})\nexcept ValueError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "refused\n", done.stderr
 
 
 @given(st.binary(max_size=300))

@@ -1,7 +1,8 @@
-"""The suite in parts. `--part unit` comes first: unit tests that need no more than a checkout and its .venv. Then
-three that can run side by side: `--part contract`, `--part docker` and `--part others`. Most of a test's time is spent
-waiting for an engine, so three at a time take little more than a third as long. Each part has a World of its own, and
-as far as can be starts other engines in it than the others do.
+"""The suite in parts. `--part unit` comes first: unit tests that need no more than a checkout and its .venv, and beside
+them the fuzzers (tests/fuzz), for which the other parts would leave no processor. Then three that can run side by side:
+`--part contract`, `--part docker` and `--part others`. Most of a test's time is spent waiting for an engine, so three
+at a time take little more than a third as long. Each part has a World of its own, and as far as can be starts other
+engines in it than the others do.
 
 `@pytest.mark.packages` is for a unit test that needs a system package, which `./dev test` installs after the first
 part."""
@@ -46,7 +47,7 @@ def _part(item: pytest.Item) -> str:
     """By its parameters: those of a cell, of the fixture `engine` and the like."""
     parameters = getattr(item, "callspec", None)
     named = parameters.id if parameters else ""
-    if "tests/unit/" in item.nodeid:
+    if item.nodeid.startswith(("tests/unit/", "tests/fuzz/")):
         return "others" if item.get_closest_marker("packages") else "unit"
     if any(word in named for word in _OTHERS) or item.nodeid.startswith("tests/test_first_command.py"):
         return "others"

@@ -1,0 +1,61 @@
+"""The corpus of each fuzzed target, with every input that was a finding once; and that findings are found."""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import fuzz
+from tests.fuzz import TARGETS, Excess, checked, running, seeds
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_corpus(name: str) -> None:
+    """Each input does what it should, in bounded time and memory. No target is without any."""
+    function = TARGETS[name].load(name)
+    assert seeds(name)
+    for seed in seeds(name):
+        try:
+            checked(function, seed.read_bytes())
+        except Exception as error:
+            error.add_note(f"the input is {seed}")
+            raise
+    for data in (b"", b"\0", b"\xff" * 100):
+        checked(function, data)
+
+
+def test_what_takes_too_much_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time of the processor's, and memory."""
+
+    def slow(data: bytes) -> None:
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+
+    def large(data: bytes) -> None:
+        bytearray(b"x") * ((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) + (32 << 20))
+
+    checked(slow, b"")
+    monkeypatch.setattr(fuzz, "_MOST_SECONDS", 0.1)
+    with pytest.raises(Excess, match=r"took \d+\.\d s"):
+        checked(slow, b"")
+    monkeypatch.setattr(fuzz, "_MOST_SECONDS", 60.0)
+    monkeypatch.setattr(fuzz, "_MOST_MEMORY", 16 << 20)
+    with pytest.raises(Excess, match=r"took \d+ MiB"):
+        checked(large, b"")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="there is no atheris for this machine")
+def test_a_mistake_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hardly anybody would hit by chance: coverage leads there, byte by byte. The input is kept, and tried
+    first the next time."""
+    monkeypatch.setattr(running, "FOUND", tmp_path)
+    outcome = running.fuzz("planted", 120)
+    assert "LookupError: planted" in outcome.finding and outcome.executions > 20
+    [kept] = (tmp_path / "planted").iterdir()
+    assert kept.read_bytes().startswith(b"FUZZ") and str(kept) in outcome.finding
+    assert running.fuzz("planted", 120).executions < 20
