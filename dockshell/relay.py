@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dockshell.linux.lookahead import Lookahead
-    from dockshell.session import Session
+    from dockshell.session import Carrier, Session
 
 __all__ = ["Alarm", "relay", "write_some"]
 
@@ -93,6 +93,7 @@ class _Relay:
         self._reading = input
         self._pending = first
         self._lookahead: Lookahead | None = None
+        self._carrier: Carrier | None = session if getattr(session, "carries", False) else None  # type: ignore[assignment]
         self._closed: set[int] = set()
         self._wide: set[int] = set()
 
@@ -107,7 +108,7 @@ class _Relay:
             # A command that reads nothing takes nothing from the loop in a script that we may be in.
             from dockshell.linux.lookahead import lookahead
 
-            self._lookahead = lookahead(0, session.unread, session.input)
+            self._lookahead = lookahead(0, session.unread, session.input, self._carrier is not None)
         try:
             release()
             if self._terminal and self._reading and os.isatty(0):
@@ -149,6 +150,8 @@ class _Relay:
                 if descriptor == source and not self._pending and source not in ready:
                     self._read()
                 if descriptor in ready and events & (POLLIN | _GONE):
+                    if self._carrier and self._carrier.carry(descriptor):
+                        continue
                     for stream, data in session.receive(descriptor):
                         self.taken = None
                         self._write(stream, data)
@@ -157,6 +160,11 @@ class _Relay:
         return session.wait()
 
     def _read(self) -> None:
+        if self._lookahead and self._lookahead.carries:
+            if self._lookahead.carry() == 0:
+                self._reading = False
+                self._session.end_input()
+            return
         try:
             data = self._lookahead.copy() if self._lookahead else os.read(0, _CHUNK)
         except BlockingIOError:

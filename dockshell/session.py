@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Ended", "Late", "Left", "Session", "Undeliverable"]
+__all__ = ["Carrier", "Ended", "Late", "Left", "Session", "Undeliverable"]
 
 
 class Undeliverable(Exception):
@@ -89,6 +89,19 @@ class Session(Protocol):
     def close(self) -> None:
         """Ends the session and frees what it holds. A command that still runs gets HUP, TERM and KILL where the route
         can."""
+
+
+class Carrier(Protocol):
+    """What a Session may be besides, whose command has pipes of its own: what goes through them need not go through
+    this process's memory.
+
+    carries: is `input` a pipe that may be written to directly, as by tee(2)?"""
+
+    carries: bool
+
+    def carry(self, descriptor: int) -> bool:
+        """Moves what arrived at one of `ready` to this process's own stdout or stderr, and waits until that takes some
+        of it. False where receive() is to be asked."""
 
 
 class Ended:

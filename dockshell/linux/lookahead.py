@@ -21,11 +21,13 @@ else:
 
 __all__ = ["Lookahead", "lookahead"]
 
-_CHUNK = 1 << 18
+_CHUNK, _MOST_CARRIED = 1 << 18, 1 << 20
 _NONBLOCK = 2  # SPLICE_F_NONBLOCK: splice(2)
 _IN_ACCESS = 1  # inotify(7); a pipe's reads, too
 _PAUSE = 20  # milliseconds between two looks where inotify can't be had
 _LONG_PAUSE = 250  # and where it can: before Linux 6.8 it tells nothing of a splice(2)
+_SHORT_PAUSE = 2  # once such a one was seen
+_MUCH = 1 << 16  # what a pipe holds as it is made
 
 
 class _Source(Protocol):
@@ -43,25 +45,33 @@ class _Source(Protocol):
     def close(self) -> None: ...
 
 
-def lookahead(descriptor: int, unread: Callable[[], int | None], pipe: int) -> Lookahead | None:
+def lookahead(descriptor: int, unread: Callable[[], int | None], pipe: int, directly: bool = False) -> Lookahead | None:
     """For what the descriptor is; None where it can only be read, as a terminal, or where unread() can't tell.
 
     unread: how many of the bytes that were written to the command's own pipe are still in there; pipe: our end of it.
+    directly: whether another pipe may be copied to that one, by carry(), without a look at it.
     """
     mode = os.fstat(descriptor).st_mode
     kind = _File if S_ISREG(mode) else _Pipe if S_ISFIFO(mode) else _Socket if S_ISSOCK(mode) else None
     if kind is None or unread() is None:
         return None
     try:
-        return Lookahead(descriptor, kind(descriptor), unread, pipe)
+        return Lookahead(descriptor, kind(descriptor), unread, pipe, directly and kind is _Pipe)
     except OSError:
         return None  # open for writing only, a socket of packets
 
 
 class Lookahead:
-    """Copies what is to be sent to the command, and takes what that has read."""
+    """Copies what is to be sent to the command, and takes what that has read. carries: by carry(); else copy() gives
+    what is to be sent, and sent() is told."""
 
-    def __init__(self, descriptor: int, source: _Source, unread: Callable[[], int | None], pipe: int) -> None:
+    def __init__(
+        self, descriptor: int, source: _Source, unread: Callable[[], int | None], pipe: int, carries: bool
+    ) -> None:
+        self.carries = carries
+        self._pipe = pipe
+        self._wide = False
+        self._pause = _LONG_PAUSE
         self._stdin = descriptor
         self._source = source
         self._unread = unread
@@ -81,22 +91,46 @@ class Lookahead:
         if not self._ahead or self._source.further:
             return self._stdin, None
         # With something unread in the command's pipe, ours stays readable, which says nothing.
-        return self._reads, _LONG_PAUSE if self._reads >= 0 else _PAUSE
+        return self._reads, self._pause if self._reads >= 0 else _PAUSE
 
     def copy(self) -> bytes | None:
         """What is to be sent next; nothing at the end, None where there is nothing now."""
-        if self._reads >= 0:
-            try:
-                os.read(self._reads, 4096)
-            except BlockingIOError:
-                pass
-        self.settle()
+        self._look()
         if self._ahead and not self._source.further:
             return None
         try:
             return self._source.copy(self._ahead)
         except BlockingIOError:
             return None
+
+    def carry(self) -> int | None:
+        """Copies from pipe to pipe → how many bytes; 0 at the end, None where there is nothing now."""
+        self._look()
+        if self._ahead:
+            return None
+        try:
+            self._ahead = call("tee", self._stdin, self._pipe, _MOST_CARRIED, _NONBLOCK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0  # the command reads no more
+        if self._ahead >= _MUCH and not self._wide:
+            widened(self._stdin)
+            widened(self._pipe)
+            self._wide = True
+        return self._ahead
+
+    def _look(self) -> None:
+        """Takes what has been read."""
+        told, ahead = False, self._ahead
+        if self._reads >= 0:
+            try:
+                told = bool(os.read(self._reads, 4096))
+            except BlockingIOError:
+                pass
+        self.settle()
+        if not told and self._ahead < ahead:
+            self._pause = _SHORT_PAUSE
 
     def sent(self, count: int) -> None:
         """So much of it was sent."""

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+from select import POLLOUT, poll
 
 from dockshell.environment import prepare
 from dockshell.errors import (
@@ -57,6 +58,8 @@ _NOT_EXECUTABLE = (
     errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELIBBAD, errno.EINVAL, errno.ELOOP,
 )  # fmt: skip
 _FIONREAD = 0x541B  # pipe(7)
+_MOST_CARRIED = 1 << 20  # bytes, at once
+_MUCH = 1 << 16  # what a pipe holds as it is made: with as much at once, there is more to come
 
 
 def start(
@@ -101,7 +104,7 @@ def start(
         release()
         ends.close()
         raise _error(failure, container, how, facts.files)
-    return NsenterSession(kept, ends) if kept else Ended()
+    return NsenterSession(kept, ends, command.share and not ends.pty) if kept else Ended()
 
 
 def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _Ends) -> Entrance:
@@ -179,15 +182,17 @@ def _error(failure: Failure, container: Container, start: Start, files: RootFile
 
 
 class _Ends:
-    """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each. A pipe of the caller's own may
-    go in as it is, and in the null device's place the container's own. Nothing else of his may: a file or a terminal
-    could be opened anew, or typed into, through the descriptor."""
+    """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each, and in the null device's place
+    the container's own. Nothing of the caller's goes in: a file or a terminal could be opened anew, or typed into,
+    through the descriptor, and what stays inside after the session could read or write the rest of a pipeline. carried:
+    which of stdout and stderr go on to a pipe of the caller's, without a copy (carry())."""
 
     def __init__(self, files: RootFiles, command: Command) -> None:
         self.pty = command.terminal is not None
         self.input = -1
         self.rest = -1
         self.outputs: dict[int, int] = {}
+        self.carried: set[int] = set()
         self._made: list[int] = []
         self._files = files
         if command.terminal is not None:
@@ -200,15 +205,16 @@ class _Ends:
             self.input, self.outputs, self.theirs = master, {master: 1}, (peer, peer, peer)
             self._made = [peer]
             return
-        self.theirs = (self._stdin(command), self._output(1, command), self._output(2, command))
+        stdin, stdout = self._stdin(command), self._output(1, command)
+        # One pipe for both, where the caller has them so (2>&1): it keeps the order of what is written.
+        together = self.carried and _same(1, 2)
+        self.theirs = (stdin, stdout, stdout if together else self._output(2, command))
 
     def _stdin(self, command: Command) -> int:
         if command.detach or not command.input:
             return self._nothing()
         if command.share and _is_null(0):
             return self._nothing()
-        if command.share and _harmless(0):
-            return widened(0)
         theirs, self.input = os.pipe()
         os.set_blocking(self.input, False)
         self._made.append(theirs)
@@ -219,8 +225,8 @@ class _Ends:
             return self._nothing()
         if command.share and _is_null(number):
             return self._nothing()
-        if command.share and _harmless(number):
-            return widened(number)
+        if command.share and _is_pipe(number):
+            self.carried.add(number)
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
         self.outputs[ours] = number
@@ -256,16 +262,22 @@ class _Ends:
         self.close_theirs()
         self.end_input()
         if self.rest >= 0:
+            # What the command left unread is not for what it left behind.
+            while _read(self.rest):
+                pass
             os.close(self.rest)
         self.rest = -1
         while self.outputs:
             os.close(self.outputs.popitem()[0])
 
 
-def _harmless(descriptor: int) -> bool:
-    """Is it a pipe? What a container can do with one it could do anyway. Few commands can read or write one that
-    doesn't block."""
-    return stat.S_ISFIFO(os.fstat(descriptor).st_mode) and os.get_blocking(descriptor)
+def _is_pipe(descriptor: int) -> bool:
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+
+
+def _same(one: int, other: int) -> bool:
+    facts, others = os.fstat(one), os.fstat(other)
+    return (facts.st_dev, facts.st_ino) == (others.st_dev, others.st_ino)
 
 
 def _is_null(descriptor: int) -> bool:
@@ -274,13 +286,15 @@ def _is_null(descriptor: int) -> bool:
 
 
 class NsenterSession:
-    """The `Session` of a kept command."""
+    """The `Session` of a kept command; and a `Carrier`."""
 
-    def __init__(self, kept: Kept, ends: _Ends) -> None:
+    def __init__(self, kept: Kept, ends: _Ends, carries: bool) -> None:
+        self.carries = carries
         self._kept = kept
         self._ends = ends
         self._code: int | None = None
         self._master = ends.input if ends.pty else -1
+        self._wide: set[int] = set()
 
     @property
     def ready(self) -> Sequence[int]:
@@ -306,6 +320,27 @@ class NsenterSession:
                 rest.append((number, data))
             self._drop(ours)
         return rest
+
+    def carry(self, descriptor: int) -> bool:
+        number = self._ends.outputs.get(descriptor, -1)
+        if number not in self._ends.carried:
+            return False
+        try:
+            count = os.splice(descriptor, number, _MOST_CARRIED)
+        except BlockingIOError:
+            # The caller's is full. Whoever reads it may leave, too, and then the next try fails.
+            waiter = poll()
+            waiter.register(number, POLLOUT)
+            waiter.poll()
+            return True
+        except BrokenPipeError:
+            count = 0  # who reads our output left: with its pipe closed, the command is told as any other is
+        if not count:
+            self._drop(descriptor)
+        elif count >= _MUCH and descriptor not in self._wide:
+            self._wide.add(widened(descriptor))
+            widened(number)
+        return True
 
     @property
     def input(self) -> int | None:

@@ -255,3 +255,50 @@ def test_a_program_is_executed_by_who_may(engine: Peer, dockshell: Run, world: W
         engine.sh("exec", name, "chmod", mode, "/own/echo")
         done = dockshell("exec", "--via", "nsenter", "-u", user, name, "/own/echo", "ran", engine=engine)
         assert (done.returncode, done.stdout) == (code, b"" if code else b"ran\n"), (mode, user, done)
+
+
+# What a command leaves behind: once that has ended, it writes to stdout, and takes what is still to come on stdin.
+_LEAVES = """
+exec 3<&0
+setsid sh -c 'until test -e /tmp/over; do sleep 0.1; done; (echo forged); head -n1 <&3 >/tmp/stolen; echo >/tmp/done' &
+read line; echo "$line"
+"""
+
+
+def _piped(argv: list[str], env: Mapping[str, str], peer: Peer, name: str) -> tuple[bytes, bytes, bytes]:
+    """Runs it in the middle of a pipeline that goes on → what came out, in all; what is left of the input for who comes
+    next; what was stolen."""
+    peer.sh("exec", name, "rm", "-f", "/tmp/over", "/tmp/done", "/tmp/stolen")
+    source, into = os.pipe()
+    out, output = os.pipe()
+    os.write(into, b"one\n")
+    with subprocess.Popen(argv, env={**os.environ, **env}, stdin=source, stdout=output) as process:
+        assert process.wait(60) == 0
+    os.close(output)
+    os.write(into, b"two\nthree\n")
+    peer.sh("exec", name, "sh", "-c", "touch /tmp/over; until test -e /tmp/done; do sleep 0.1; done", timeout=60)
+    os.close(into)
+    with open(out, "rb") as file, open(source, "rb") as rest:
+        return file.read(), rest.read(), peer.sh("exec", name, "cat", "/tmp/stolen").stdout
+
+
+def test_a_shared_pipe_is_used_by_what_stays(docker: Peer, world: World) -> None:
+    """The control: the pipes of who enters by plain system calls are read and written after his command has ended."""
+    world.need_root()
+    world.need_program("nsenter")
+    name = docker.run("busybox", options=["--tmpfs", "/tmp"])
+    argv = ["nsenter", "--target", str(docker.pid(name)), "--mount", "--pid", "sh", "-c", _LEAVES]
+    out, rest, stolen = _piped(argv, {"PATH": "/bin"}, docker, name)
+    assert out == b"one\nforged\n" and stolen == b"two\n" and b"two" not in rest
+
+
+@pytest.mark.parametrize("via", ["nsenter", "toolbox", "exec"])
+def test_no_pipe_of_the_callers_is_used_by_what_stays(
+    engine: Peer, environment: Mapping[str, str], world: World, via: str
+) -> None:
+    """Nothing is written after the session's end, and what comes on stdin is for who reads it next."""
+    world.need_root()
+    name = engine.run("busybox", options=["--tmpfs", "/tmp"])
+    env = {**environment, "DOCKER_HOST": engine.url}
+    out, rest, stolen = _piped([*COMMAND, "exec", "--via", via, name, "sh", "-c", _LEAVES], env, engine, name)
+    assert (out, rest, stolen) == (b"one\n", b"two\nthree\n", b"")
