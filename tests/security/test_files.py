@@ -215,7 +215,7 @@ def test_a_prepared_container(
         secrets = [found for found in got if isinstance(found, bytes) and _SECRET.encode() in found]
         written = [sftp.put(path, b"1") for path in (b"/a/oom_score_adj", b"/a/first", b"/proc/self/comm")]
         entered = [sftp.list(path) for path in (b"/a/root", b"/proc/1/root", b"/a/cwd", b"/proc/self", b"/a/thread")]
-        memory = sftp.open(b"/a/mem", _READ | _WRITE)
+        opened = [sftp.open(b"/a/mem", _READ | _WRITE), sftp.open(b"/a/fd", _READ), sftp.open(b"/a/zero", _WRITE)]
         told = sftp.readlink(b"/proc/self/exe")
         device = sftp.get(b"/a/zero")
         shown = [_shown(pid) for pid in _running(way, name, copy)]
@@ -232,12 +232,12 @@ def test_a_prepared_container(
     adjusted = docker.ask("exec", name, "cat", "/proc/1/oom_score_adj")
     if guarded:
         assert got == [_DENIED] * len(_OWN) and shown == [b""] and _facts(copy) == before and adjusted == "0"
-        assert all(isinstance(each, int) and each for each in (*changed, *written, *entered, memory, told, device))
+        assert all(isinstance(each, int) and each for each in (*changed, *written, *entered, *opened, told, device))
     else:
         assert set(reached) >= {b"/a/maps", b"/proc/thread-self/environ", b"/elsewhere/self/environ"} and secrets
         assert stat.S_IMODE(copy.stat().st_mode) == 0o4755 and int(copy.stat().st_mtime) == 1
         assert adjusted == "1" and 0 in written
-        assert all(isinstance(each, bytes) for each in (*entered, memory, told, device))
+        assert all(isinstance(each, bytes) for each in (*entered, *opened, told, device))
 
 
 # The names of users as the C library finds them, by what is in the container.
