@@ -31,6 +31,7 @@ from asyncssh.public_key import decode_ssh_public_key
 
 from dockshell.bridge import authorized
 from dockshell.bridge.allowance import Allowance
+from dockshell.bridge.channel import SIGNATURES
 from dockshell.bridge.errand import Allowed, pack, unpack
 from dockshell.bridge.journal import Bounded, Journal
 from dockshell.bridge.steward import Steward
@@ -40,12 +41,8 @@ from dockshell.linux import open_files, passing
 from dockshell.linux.descriptors import let_go
 from dockshell.ssh.keys import fingerprint
 
-__all__ = ["SIGNATURES", "Admission", "Asking", "Visitor"]
+__all__ = ["Admission", "Asking", "Visitor"]
 
-SIGNATURES = (
-    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
-)  # fmt: skip
 _MOST_TRIES = 20  # of keys, each shown and proved
 _MOST_EXCHANGES = 4  # before a login
 _HASHES = (32, 48, 64)  # bytes of a key exchange's hash: SHA-256 to SHA-512

@@ -17,9 +17,14 @@ from asyncssh.packet import SSHPacket
 
 from dockshell.bridge.errand import passed_on
 
-__all__ = ["WINDOW", "Agent", "Channel", "decided_by", "key_exchanges", "open_agent", "truncatable"]
+__all__ = ["SIGNATURES", "WINDOW", "Agent", "Channel", "decided_by", "key_exchanges", "open_agent", "truncatable"]
 
 WINDOW = 2 << 20  # bytes that a client may send ahead, for each channel; what OpenSSH has too
+# Of whoever logs in: nothing with SHA-1.
+SIGNATURES = (
+    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
+)  # fmt: skip
 _LARGEST_PACKET = 32 << 10
 _MOST_VARIABLES = 64
 _LARGEST_VARIABLE = 4 << 10  # bytes

@@ -81,15 +81,17 @@ def permitted(errand: Errand, allowed: Allowed) -> Errand:
 
 
 def _session(errand: Errand, own: Errand, allowed: Allowed) -> Errand:
-    from dockshell.bridge.scp import words_of
-
     what, line = errand.what, errand.line
     env = tuple(pair for pair in errand.env if pair[0] in _OURS or passed_on(pair[0]))
     if allowed.line is not None:
         if line:  # as sshd has it: sshd(8), command=
             env = (*env, ("SSH_ORIGINAL_COMMAND", line.decode("utf-8", "surrogateescape")))
         what, line = "command", allowed.line
-    words = words_of(line) if what == "command" else None
+    words = None
+    if what == "command" and b"scp" in line:
+        from dockshell.bridge.scp import words_of
+
+        words = words_of(line)
     return replace(
         own,
         what="files" if words else what,

@@ -60,15 +60,15 @@ def get_ready(many: bool) -> None:
     import fcntl
 
     from dockshell import relay
-    from dockshell.bridge import scp
     from dockshell.engines import docker, local
     from dockshell.routes import nsenter, nsenter_facts, nsenter_session
 
-    _ = (fcntl, relay, scp, docker, local, nsenter, nsenter_facts, nsenter_session)
+    _ = (fcntl, relay, docker, local, nsenter, nsenter_facts, nsenter_session)
     if many:
-        from dockshell.bridge import authorized, names, sftp, sockets
+        from dockshell.bridge import authorized, names, scp, sftp, sockets
+        from dockshell.linux import memory
 
-        _ = (authorized, names, sftp, sockets)
+        _ = (authorized, names, scp, sftp, sockets, memory)
         decode(b"{}")  # which imports
 
 

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import asyncssh
 
 import dockshell
-from dockshell.bridge.admission import SIGNATURES
-from dockshell.bridge.channel import WINDOW, Channel, decided_by, key_exchanges, open_agent, truncatable
+from dockshell.bridge.channel import SIGNATURES, WINDOW, Channel, decided_by, key_exchanges, open_agent, truncatable
 from dockshell.bridge.conversation import SPARE, Conversation, Host
 from dockshell.bridge.errand import Allowed, Errand
 from dockshell.bridge.forwarding import Exhausted, Flow, Listener, ask, connect

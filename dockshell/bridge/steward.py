@@ -20,7 +20,7 @@ from select import POLLIN, poll
 
 from dockshell.bridge.errand import Allowed, pack, permitted, unpack
 from dockshell.errors import Fault
-from dockshell.linux import memory, open_files, passing
+from dockshell.linux import open_files, passing
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.signals import FORWARDED, signal
 from dockshell.model import noun, replace
@@ -256,6 +256,8 @@ class _Desk:
         running.desk.close()
 
     def _weigh(self) -> None:
+        from dockshell.linux import memory
+
         owners = {each.pid: each.key for each in self._running.values()}
         if pid := memory.heaviest(owners, self._setting.memory):
             os.kill(pid, signal.SIGKILL)
@@ -274,6 +276,8 @@ def _carry_out(content: bytes, descriptors: list[int], allowed: Allowed, setting
     try:
         open_files.restore_limit()
         if setting.sessions:
+            from dockshell.linux import memory
+
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, most))  # the command gets its container's
             memory.first_to_go()
