@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import resource
 
-from dockshell.linux import seccomp
+from dockshell.linux import mounts, seccomp
 from dockshell.linux.calls import Calls
 from dockshell.linux.credentials import not_dumpable
-from dockshell.linux.libc import call, prctl, setns
+from dockshell.linux.libc import prctl, setns
 from dockshell.linux.namespaces import KINDS
 from dockshell.linux.signals import gone
 from dockshell.linux.syscall_filter import program
@@ -17,9 +17,6 @@ from dockshell.linux.syscall_filter import program
 __all__ = ["Nowhere", "confine"]
 
 _KINDS = ("net", "ipc", "uts", "mnt")  # in the order of joining
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _REC, _PRIVATE = 1, 2, 4, 8, 32, 1 << 14, 1 << 18
-_DETACH = 2
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 _MOST_MEMORY = 192 << 20  # bytes
 
@@ -67,19 +64,12 @@ class Nowhere:
 
 
 def _leave() -> None:
-    call("unshare", sum(KINDS[kind] for kind in _KINDS))
-    _mount(b"none", b"/", None, _REC | _PRIVATE, None)  # nothing that is mounted here is to show elsewhere
-    # pivot_root(2), "pivot_root(".", ".")": on any directory that there is.
-    _mount(b"none", b"/proc", b"tmpfs", _NOSUID | _NODEV | _NOEXEC, b"size=4k,mode=555")
-    os.chdir("/proc")
-    call("syscall", _PIVOT_ROOT[os.uname().machine], b".", b".")
-    call("umount2", b".", _DETACH)
-    os.chdir("/")
-    _mount(b"none", b"/", None, _REMOUNT | _RDONLY | _NOSUID | _NODEV | _NOEXEC, None)
-
-
-def _mount(source: bytes, place: bytes, kind: bytes | None, flags: int, data: bytes | None) -> None:
-    call("mount", source, place, kind, flags, data)
+    mounts.unshare(sum(KINDS[kind] for kind in _KINDS))
+    mounts.mount("", "/", flags=mounts.PRIVATE | mounts.RECURSIVE)  # nothing mounted here is to show elsewhere
+    safe = mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
+    mounts.mount("none", "/proc", "tmpfs", safe, "size=4k,mode=555")  # any directory that there is
+    mounts.change_root("/proc")
+    mounts.mount("", "/", flags=mounts.REMOUNT | mounts.READ_ONLY | safe)
 
 
 def confine(uid: int, gid: int, nowhere: Nowhere | None) -> None:
