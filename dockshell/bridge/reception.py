@@ -108,7 +108,7 @@ class Reception:
         self._refusals = Bounded()
         self._count = 0
         self._files = 0  # how many may be open
-        self._paused_until = 0.0
+        self._paused_until = self._weighed = 0.0
         self._nowhere = _nowhere()
 
     def limited(self, limits: Limits) -> Reception:
@@ -195,11 +195,7 @@ class Reception:
 
     def _make_room(self, address: str) -> bool:
         """Drops one that hasn't logged in, where there are too many → may whoever comes from there come in?"""
-        waiting = {
-            pid: neighbourhood(guest.address)
-            for pid, guest in self._guests.items()
-            if not (guest.inside or guest.dropped)
-        }
+        waiting = {pid: guest.network for pid, guest in self._guests.items() if not (guest.inside or guest.dropped)}
         there = sum(not guest.dropped for guest in self._guests.values())
         if random.random() >= self._limits.drop_probability(len(waiting), there):
             return True
@@ -213,6 +209,9 @@ class Reception:
 
     def _weigh(self) -> None:
         """Ends one connection where all of them take too much memory."""
+        if time.monotonic() < self._weighed + _WEIGHED:
+            return
+        self._weighed = time.monotonic()
         owners = {pid: guest.owner for pid, guest in self._guests.items() if not guest.dropped}
         if pid := memory.heaviest(owners, self._limits.memory):
             self._drop(self._guests[pid], "it took too much memory")
@@ -316,13 +315,13 @@ class Reception:
 
 
 class _Guest:
-    """A connection's process. number: the connection's; inside: whether somebody has logged in; owner: the key by which
-    they have, else the network that it comes from; dropped: whether it was ended to make room."""
+    """A connection's process. number: the connection's; network: where it comes from; inside: whether somebody has
+    logged in; owner: the key by which they have, else that network; dropped: whether it was ended to make room."""
 
     def __init__(self, pid: int, number: int, address: str) -> None:
         self.pid, self.number, self.address = pid, number, address
         self.pidfd = os.pidfd_open(pid)
-        self.owner = neighbourhood(address)
+        self.network = self.owner = neighbourhood(address)
         self.inside = self.dropped = False
 
     def close(self) -> None:

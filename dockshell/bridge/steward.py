@@ -17,6 +17,7 @@ import os
 import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from select import POLLIN, poll
+from time import monotonic
 
 from dockshell.bridge.errand import Allowed, pack, permitted, unpack
 from dockshell.errors import Fault
@@ -147,6 +148,7 @@ class _Desk:
         self._running: dict[int, _Running] = {}  # by the descriptor of the process
         self._asking: dict[int, _Running] = {}  # by the descriptor of the desk
         self._poller = poll()
+        self._weighed = 0.0
 
     def run(self) -> NoReturn:
         os.setsid()
@@ -237,7 +239,14 @@ class _Desk:
         if pid == 0:
             _carry_out(content, descriptors, allowed, replace(self._setting, desk=theirs))
         theirs.close()
-        running = _Running(pid, allowed.key, ours)
+        try:
+            running = _Running(pid, allowed.key, ours)
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            ours.close()
+            _refuse(descriptors[0], open_files.shortage(error) or f"no process could be started: {error.strerror}")
+            return
         self._running[running.pidfd] = self._asking[ours.fileno()] = running
         self._poller.register(running.pidfd, POLLIN)
         self._poller.register(ours, POLLIN)
@@ -256,8 +265,11 @@ class _Desk:
         running.desk.close()
 
     def _weigh(self) -> None:
+        if monotonic() < self._weighed + _WEIGHED:
+            return
         from dockshell.linux import memory
 
+        self._weighed = monotonic()
         owners = {each.pid: each.key for each in self._running.values()}
         if pid := memory.heaviest(owners, self._setting.memory):
             os.kill(pid, signal.SIGKILL)

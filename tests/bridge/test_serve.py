@@ -196,7 +196,7 @@ def test_limits(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
         for process in inside:
             assert process.communicate(b"still", timeout=60)[0] == b"still"
         until(lambda: len(server.journal("disconnect")) == 2)
-        assert server.ssh(name, "echo again").stdout == b"again\n"
+        until(lambda: server.ssh(name, "echo again").stdout == b"again\n")
 
 
 def test_a_rate_for_each_address(docker: Peer, serve: Serve, keys: Callable[..., Path]) -> None:
@@ -362,7 +362,7 @@ def test_sessions_when_files_run_out(
         assert code == 125 and "no more files can be opened (64)" in said and "ulimit -n" in said
         forward = subprocess.run([*argv[:-1], "-W", "127.0.0.1:1", name], capture_output=True, check=False, timeout=60)
         assert forward.returncode != 0
-        assert {each["kind"] for each in server.journal("refusal")} == {"exec", "connect"}
+        until(lambda: {each["kind"] for each in server.journal("refusal")} == {"exec", "connect"})
         _go_on(held, argv)
         # Another connection never noticed.
         assert server.ssh(name, "echo in").stdout == b"in\n"
@@ -402,7 +402,7 @@ def test_connections_when_files_run_out(docker: Peer, world: World, serve: Serve
         assert first.answers()
         stack.close()
         until(lambda: len(server.journal("disconnect")) == count)
-        assert server.ssh(name, "echo again").stdout == b"again\n"
+        until(lambda: server.ssh(name, "echo again").stdout == b"again\n")
         assert first.answers() and first.end()[0] == 0
 
 
@@ -441,17 +441,19 @@ def test_when_processes_run_out(
         assert len(held) > 1
         code, said = refused.end()
         assert code == 125 and "no more processes can be started" in said
-        assert "no more processes" in server.journal("refusal")[-1]["why"]
+        until(lambda: any("no more processes" in each["why"] for each in server.journal("refusal")))
         with contextlib.ExitStack() as stack:
             assert _knocked(server, stack)[1].startswith(b"dockshell: too many connections")
-        assert "no more processes" in server.journal("refusal")[-1]["why"]
+        assert sum("no more processes" in each["why"] for each in server.journal("refusal")) == 2
         _go_on(held, argv)
 
 
 def _knocked(server: Server, stack: contextlib.ExitStack) -> tuple[int, bytes]:
     """Connections that ask for nothing, as many as there may be → how many, and what the one too many hears."""
     for count in range(30):
-        heard = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30)).recv(100)
+        # By another address than the others: who hangs up again and again is not listened to for a while.
+        made = socket.create_connection(("127.0.0.1", server.port), 30, ("127.0.0.2", 0))
+        heard = stack.enter_context(made).recv(100)
         if not heard.startswith(b"SSH-2.0-"):
             return count, heard
     raise AssertionError("none is refused")
