@@ -126,7 +126,8 @@ def test_cgroup_places_are_there() -> None:
 def _born_into(doors: cgroup.Doors) -> int:
     """Makes the calls of fork_into() → what the child's number is told by. The child comes back with 0."""
     told, tell = os.pipe()
-    if os.fork() == 0:
+    parent = os.fork()
+    if parent == 0:
         calls = Calls()
         cgroup.fork_into(calls, doors, tell)
         calls.end()
@@ -137,7 +138,7 @@ def _born_into(doors: cgroup.Doors) -> int:
         return int.from_bytes(os.read(told, 8), sys.byteorder)
     finally:
         os.close(told)
-        os.wait()
+        os.waitpid(parent, 0)
 
 
 def test_cgroups_are_joined(world: World, other: subprocess.Popen[bytes]) -> None:
