@@ -139,10 +139,7 @@ class _Relay:
                 source, patience = self._lookahead.descriptor if self._lookahead else (0, None)
                 if source >= 0:
                     poller.register(source, POLLIN)
-            found = poller.poll(patience)
-            if not found:
-                self._read()
-            for descriptor, events in found:
+            for descriptor, events in self._found(poller, source, patience):
                 if descriptor == self._alarm.descriptor:
                     self._alarm.silence()
                 if descriptor in self._others:
@@ -159,12 +156,30 @@ class _Relay:
                     self._pass_on()
         return session.wait()
 
-    def _read(self) -> None:
-        if self._lookahead and self._lookahead.carries:
-            if self._lookahead.carry() == 0:
+    def _found(self, poller: Any, source: int, patience: int | None) -> list[tuple[int, int]]:
+        """What poll() finds. Input that goes from pipe to pipe is carried until there is anything else. source: where
+        to poll for input, -1 for nowhere; patience: milliseconds after which to look for it, None for never."""
+        ahead = self._lookahead
+        while True:
+            found: list[tuple[int, int]] = poller.poll(patience)
+            if not ahead or not ahead.carries or (source < 0 and patience is None):
+                if not found:
+                    self._read()
+                return found
+            if others := [each for each in found if each[0] != source]:
+                return others
+            if ahead.carry() == 0:
                 self._reading = False
                 self._session.end_input()
-            return
+                return []
+            before, (source, patience) = source, ahead.descriptor
+            if before != source:
+                if before >= 0:
+                    poller.unregister(before)
+                if source >= 0:
+                    poller.register(source, POLLIN)
+
+    def _read(self) -> None:
         try:
             data = self._lookahead.copy() if self._lookahead else os.read(0, _CHUNK)
         except BlockingIOError:
