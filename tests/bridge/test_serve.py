@@ -278,6 +278,7 @@ def stranger(member: Person) -> Iterator[Person]:
     assert command != member.command
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         shutil.chown(place, _STRANGER)
+        until(lambda: not _processes_of(_STRANGER))  # those of another test, which count too
         yield Person(command, {**member.environment, "HOME": place}, place)
 
 
@@ -303,6 +304,18 @@ def shared_connection(tmp_path: Path) -> Iterator[Callable[[Server, str], list[s
     for process in running:
         process.terminate()
         process.communicate(timeout=60)
+
+
+def _processes_of(user: int) -> list[str]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if (
+                os.stat(f"/proc/{name}").st_uid == user
+                or f"\nUid:\t{user}\t" in Path(f"/proc/{name}/status").read_text()
+            ):
+                found.append(name)
+    return found
 
 
 class Held:
