@@ -13,12 +13,16 @@ from typing import Any, Protocol
 
 import asyncssh
 from asyncssh.kex import get_kex_algs
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from dockshell.bridge.errand import passed_on
 
-__all__ = ["SIGNATURES", "WINDOW", "Agent", "Channel", "decided_by", "key_exchanges", "open_agent", "truncatable"]
+__all__ = [
+    "NONSENSE", "SIGNATURES", "WINDOW", "Agent", "Channel", "decided_by", "key_exchanges", "open_agent", "truncatable",
+]  # fmt: skip
 
+# What asyncssh's reading of a client's version, key exchange and empty packets raises besides its own errors.
+NONSENSE = (PacketDecodeError, UnicodeDecodeError)
 WINDOW = 2 << 20  # bytes that a client may send ahead, for each channel; what OpenSSH has too
 # Of whoever logs in: nothing with SHA-1.
 SIGNATURES = (

@@ -14,7 +14,16 @@ from typing import Any, Protocol
 import asyncssh
 
 import dockshell
-from dockshell.bridge.channel import SIGNATURES, WINDOW, Channel, decided_by, key_exchanges, open_agent, truncatable
+from dockshell.bridge.channel import (
+    NONSENSE,
+    SIGNATURES,
+    WINDOW,
+    Channel,
+    decided_by,
+    key_exchanges,
+    open_agent,
+    truncatable,
+)
 from dockshell.bridge.conversation import SPARE, Conversation, Host
 from dockshell.bridge.errand import Allowed, Errand
 from dockshell.bridge.forwarding import Exhausted, Flow, Listener, ask, connect
@@ -163,7 +172,7 @@ async def _serve(source: int, sink: int, gate: Gate, peer: tuple[Any, ...]) -> N
             window=WINDOW,
         )
         await connection.wait_closed()
-    except (asyncssh.Error, OSError, EOFError) as error:
+    except (asyncssh.Error, OSError, EOFError, *NONSENSE) as error:
         door.failed(error)
     finally:
         door.close()
@@ -233,7 +242,8 @@ class _Door(asyncssh.SSHServer, Host):
         """The connection ended, or never came about."""
         if not self._in:
             hung_up = isinstance(error, asyncssh.ConnectionLost)
-            why = f"none of {self._tries} keys gets in" if self._tries else "it hung up" if hung_up else str(error)
+            said = "it sent what is no SSH" if isinstance(error, NONSENSE) else str(error)
+            why = f"none of {self._tries} keys gets in" if self._tries else "it hung up" if hung_up else said
             self._gate.refused(printable(self._name), printable(why))
 
     def erred(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -34,16 +34,31 @@ class Target(NamedTuple):
     instrumented: tuple[str, ...] = ()
     longest: int = 4096
 
-    def load(self, name: str) -> Callable[[bytes], None]:
+    def load(self, name: str) -> Callable[[bytes], object]:
         """Imports the function."""
         module = importlib.import_module(f"tests.fuzz.{self.module}")
-        function: Callable[[bytes], None] = getattr(module, name)
+        function: Callable[[bytes], object] = getattr(module, name)
         return function
 
 
 TARGETS = {
+    "arguments": Target("typed"),
+    "asciicast": Target("files"),
     "authorized_keys": Target("files"),
+    "config": Target("files", ("tomllib",)),
     "engine": Target("engines", longest=1 << 14),
+    "errand": Target("ssh"),
+    "executable_file": Target("processes"),
+    "frames": Target("engines"),
+    "handshake": Target("ssh", ("asyncssh.connection", "asyncssh.packet", "asyncssh.kex")),
+    "inside": Target("processes"),
+    "mountinfo": Target("processes"),
+    "passwd": Target("files"),
+    "proc": Target("processes"),
+    "resolv_conf": Target("files"),
+    "scp": Target("transfer"),
+    "sftp": Target("transfer"),
+    "ssh": Target("ssh", ("asyncssh.connection", "asyncssh.channel", "asyncssh.packet", "asyncssh.forward")),
     "tar": Target("archives", ("tarfile",), longest=1 << 14),
 }
 PLANTED = Target("planted", ("tests.fuzz.planted",))  # by which it is tested whether findings are found
@@ -54,7 +69,7 @@ def seeds(name: str) -> list[Path]:
     return sorted((CORPUS / name).iterdir()) if (CORPUS / name).is_dir() else []
 
 
-def checked(function: Callable[[bytes], None], data: bytes) -> None:
+def checked(function: Callable[[bytes], object], data: bytes) -> None:
     """Calls the target. Raises what it raises, and Excess."""
     began, before = time.process_time(), _largest()
     function(data)

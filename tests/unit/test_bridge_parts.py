@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from dockshell.bridge import library as bridge
 from dockshell.bridge.errand import Allowed, Errand, pack, permitted, unpack
 from dockshell.bridge.journal import Journal
 from dockshell.bridge.names import Names, ResolvConf, parse
@@ -232,3 +234,33 @@ def test_the_journal(tmp_path: Path) -> None:
     assert told["event"] == "login" and told["connection"] == 7 and "code" not in told
     assert told["target"] == "web\\n\\x00" and len(told["peer"]) <= 200 and "\\x1b" in told["peer"]
     assert told["time"].endswith("Z") and "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"SSH-2.0-\xff\r\n",
+        b"SSH-2.0-x\r\n\0\0\0\x0c\x0b" + bytes(11),  # a packet without anything in it
+        b"SSH-2.0-x\r\n\0\0\0\x5c\x04\x14" + bytes(16) + b"\0\0\0\x02\xff\xff" + bytes(65) + bytes(4),
+    ],
+    ids=["version", "empty", "kexinit"],
+)
+def test_a_client_that_makes_no_sense_is_refused(sent: bytes) -> None:
+    """asyncssh fails at it with an error of Python's; that is no mistake of ours to tell of, but a login that failed,
+    which costs its network."""
+    asyncssh = cast(Any, bridge.load())
+    from dockshell.bridge import server
+
+    class Gate:
+        host_key = asyncssh.load_keypairs(asyncssh.generate_private_key("ssh-ed25519"))[0]
+        refusals: list[str] = []
+
+        def refused(self, name: str, why: str) -> None:
+            self.refusals.append(why)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(sent)
+        theirs.shutdown(socket.SHUT_WR)
+        asyncio.run(server._serve(ours.fileno(), ours.fileno(), Gate(), ()))  # type: ignore[arg-type]
+    assert Gate.refusals == ["it sent what is no SSH"]

@@ -6,11 +6,12 @@ import importlib.util
 import resource
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests import fuzz
-from tests.fuzz import TARGETS, Excess, checked, running, seeds
+from tests.fuzz import CORPUS, TARGETS, Excess, checked, running, seeds
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
@@ -47,6 +48,14 @@ def test_what_takes_too_much_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fuzz, "_MOST_MEMORY", 16 << 20)
     with pytest.raises(Excess, match=r"took \d+ MiB"):
         checked(large, b"")
+
+
+def test_the_fuzzed_server_serves() -> None:
+    """What stands in for a login and a cipher leads to where clients come: a session, and a connection inside."""
+    ssh = TARGETS["ssh"].load("ssh")
+    assert b"exit-status" in cast(bytes, ssh((CORPUS / "ssh" / "exec").read_bytes()))
+    told = cast(bytes, ssh((CORPUS / "ssh" / "remote-forward").read_bytes()))
+    assert b"Q\0\0\0\x16" in told  # SSH_MSG_REQUEST_SUCCESS, with the port: RFC 4254, 7.1
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="there is no atheris for this machine")
