@@ -6,6 +6,7 @@ without the guard shows that each attack is one (`unguarded`)."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -392,12 +394,52 @@ exec /bin/busybox sh "$@"
 """
 
 
+def _with_tar(docker: Peer, tar: bytes) -> str:
+    """A container whose /t/x can be copied by its own tar alone, and that gives this one."""
+    name = docker.run("busybox", options=["--tmpfs", "/t"])
+    script = 'mkdir /t/x; cat >/attack; rm /bin/sh; echo "$0" >/bin/sh; chmod 755 /bin/sh'
+    docker.sh("exec", "-i", name, "sh", "-c", script, _SHELL, input=tar)
+    return name
+
+
+def test_a_tar_inside_that_leads_out(docker: Peer, dockshell: Callable[..., Any], tmp_path: Path) -> None:
+    """CVE-2019-1002101 and CVE-2019-11246: a copy by the container's own tar writes and reads nothing here but what is
+    below its own name, whatever that tar has in it: links, `..`, absolute names, second names."""
+    outside, to, plain = tmp_path / "outside", tmp_path / "to", tmp_path / "plain"
+    for each in (outside, to, plain):
+        each.mkdir()
+    (tmp_path / "secret").write_text(_SECRET)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as made:
+        for name, kind, target in (
+            ("x", tarfile.DIRTYPE, ""),
+            ("x/link", tarfile.SYMTYPE, str(outside)),
+            ("x/link/evil", tarfile.REGTYPE, ""),
+            ("x/../../above", tarfile.REGTYPE, ""),
+            (f"{outside}/absolute", tarfile.REGTYPE, ""),
+            ("y/other", tarfile.REGTYPE, ""),
+            ("x/second", tarfile.LNKTYPE, "x/../../secret"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, target, 0o755
+            made.addfile(member)
+    name = _with_tar(docker, packed.getvalue())
+    done = dockshell("cp", "-r", "--via", "exec", f"{name}:/t/x", str(to), engine=docker)
+    assert done.returncode == 1, done
+    assert os.listdir(to) == ["x"] and not os.listdir(outside) and not (tmp_path / "above").exists()
+    assert not (to / "x" / "second").exists() and os.readlink(to / "x" / "link") == str(outside)
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as made:
+        made.extraction_filter = lambda member, path: member
+        made.extractall(plain)
+    assert sorted(os.listdir(outside)) == ["absolute", "evil"] and (tmp_path / "above").exists()
+    assert (plain / "x" / "second").read_text() == _SECRET
+
+
 def test_a_tar_inside_that_takes_quadratic_time(docker: Peer, environment: dict[str, str], tmp_path: Path) -> None:
     """Where a copy comes by the container's own tar, one that is made to keep the reader busy for hours is refused. A
     few seconds of processor time are enough for that; Python's own tarfile doesn't get along with them."""
-    name = docker.run("busybox", options=["--tmpfs", "/t"])
-    script = 'mkdir /t/x; cat >/attack; rm /bin/sh; echo "$0" >/bin/sh; chmod 755 /bin/sh'
-    docker.sh("exec", "-i", name, "sh", "-c", script, _SHELL, input=_DIGITS)
+    name = _with_tar(docker, _DIGITS)
     limited = ["sh", "-c", 'ulimit -t "$0"; exec "$@"']
     argv = [*limited, "5", *COMMAND, "cp", "--via", "exec", f"{name}:/t/x", str(tmp_path / "got")]
     environment = {**environment, "DOCKER_HOST": docker.url}
