@@ -12,6 +12,7 @@ __all__ = ["deliver", "end", "members"]
 
 # Between HUP, TERM and KILL: the whole is to be over within two seconds.
 _GRACE = 0.6
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def members(session: int) -> list[int]:
@@ -32,15 +33,16 @@ def members(session: int) -> list[int]:
 
 def deliver(leader: int, number: int) -> None:
     """Sends the signal to the leader of a session and to its process group, as sshd's killpg(2) does; SIGPIPE, which
-    only who writes has earned, to the leader alone. As with end(), the number can't come to mean another's. Raises
-    OSError."""
-    if number != signal.SIGPIPE:
+    only who writes has earned, to the leader alone. One that is to end them goes on where something inside has stopped
+    them: SIGCONT follows it. As with end(), the number can't come to mean another's. Raises OSError."""
+    numbers = (number, signal.SIGCONT) if number in _ENDING else (number,)
+    for each in numbers:
         try:
-            os.killpg(leader, number)
-            return
-        except ProcessLookupError:
-            pass  # it leads no group
-    os.kill(leader, number)
+            if number == signal.SIGPIPE:
+                raise ProcessLookupError
+            os.killpg(leader, each)
+        except ProcessLookupError:  # it leads no group
+            os.kill(leader, each)
 
 
 def end(session: int) -> None:

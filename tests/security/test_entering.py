@@ -245,6 +245,24 @@ def test_who_is_stopped_while_entering_holds_up_no_signal(
     raise AssertionError("nobody was stopped in time")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_command_that_is_stopped_inside_hears_a_signal(
+    docker: Peer, environment: Mapping[str, str], world: World, number: signal.Signals
+) -> None:
+    """Something inside has stopped it; the signal that is to end it does."""
+    world.need_root()
+    name, word = docker.shared("busybox"), unique()
+    argv = [*COMMAND, "exec", "--via", "nsenter", name, "sleep", word]
+    env = {**environment, "DOCKER_HOST": docker.url}
+    with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL) as process:
+        (pid,) = until(lambda: processes(word))
+        inside = Path(f"/proc/{pid}/status").read_text().partition("NSpid:")[2].split()[1]
+        docker.sh("exec", name, "kill", "-STOP", inside)
+        until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text())
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+
+
 def test_a_program_is_executed_by_who_may(engine: Peer, dockshell: Run, world: World) -> None:
     """A file that is root's alone is not executed for another user, whose rights those of root in the container are not
     (the engines' exec does execute it); root, and who may, execute it."""
