@@ -173,7 +173,8 @@ def test_cgroup_of_version_2_is_forked_into(world: World, number: int) -> None:
     said, say = os.pipe()
     place.mkdir()
     try:
-        if os.fork() == 0:
+        between = os.fork()
+        if between == 0:
             try:
                 if number:
                     calls = Calls()
@@ -191,7 +192,7 @@ def test_cgroup_of_version_2_is_forked_into(world: World, number: int) -> None:
             finally:
                 os._exit(0)
         os.close(say)
-        os.wait()
+        os.waitpid(between, 0)
         assert os.read(said, 4096).decode() == os.path.join(own[0][1], place.name)
         assert os.read(said, 1) == b""
     finally:
