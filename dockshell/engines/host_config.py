@@ -33,7 +33,8 @@ def confinement(host: Host, container: str, podman: bool) -> dict[str, Any]:
     told["Sysctls"] = {
         name: value for name, value in _table(host.get("Sysctls")).items() if name.startswith(_OWN_SYSCTLS)
     }
-    options = [each for each in _list(host.get("SecurityOpt")) if not str(each).replace("=", ":").endswith(_LOOSE)]
+    told_options = map(str, _list(host.get("SecurityOpt")))
+    options = [each for each in told_options if not each.replace("=", ":").endswith(_LOOSE)]
     told["SecurityOpt"] = [*(each for each in options if "no-new-privileges" not in each), "no-new-privileges"]
     told["CapDrop"] = ["ALL"]
     if not podman:

@@ -47,7 +47,8 @@ def decode(content: bytes) -> Any:
 
 def encode(value: object) -> bytes:
     """Text, numbers, truth values, None, lists and dicts of them with text for keys → JSON in ASCII. Text that is no
-    UTF-8 is written as it stands (surrogates), for what reads it to refuse. Raises TypeError for anything else."""
+    UTF-8 is written as it stands (surrogates), and so is a float that is no number, for what reads it to refuse. Raises
+    TypeError for anything else."""
     return _written(value).encode("ascii")
 
 
@@ -56,8 +57,8 @@ def _written(value: object) -> str:
         return _quoted(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int | float):
+        return repr(value)
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_written, value)) + "]"
     if isinstance(value, dict):

@@ -51,7 +51,8 @@ def _engines_own(api: Api, facts: dict[str, Any]) -> list[str]:
     except (OSError, AttributeError, TypeError):
         return []
     found = [each for each in found if each]
-    return found if all(each.startswith("/") and os.path.isdir(each) for each in found) else []
+    plain = all(isinstance(each, str) and each.startswith("/") and os.path.isdir(each) for each in found)
+    return found if plain else []
 
 
 def _copy(api: Api, facts: dict[str, Any], tell: Callable[[int], None]) -> str:

@@ -28,11 +28,13 @@ class Excess(Exception):
 
 class Target(NamedTuple):
     """module: where the function is, which has the target's name. instrumented: packages whose coverage guides the
-    fuzzer, besides dockshell. longest: bytes of an input."""
+    fuzzer, besides dockshell. longest: bytes of an input. words: what the fuzzer puts into inputs, besides what it
+    sees compared."""
 
     module: str
     instrumented: tuple[str, ...] = ()
     longest: int = 4096
+    words: tuple[str, ...] = ()
 
     def load(self, name: str) -> Callable[[bytes], object]:
         """Imports the function."""
@@ -41,21 +43,24 @@ class Target(NamedTuple):
         return function
 
 
+_JSON = ("null", "true", "-1", "1e999", "NaN", "[]", "{}", "[1]", '{"a":1}', '""', '"\\ud800"', '"\\u001b"', "9" * 20)
+_NUMBERS = ("-1", "0", "99999999999", "unlimited", "\u0663", "1e9", "0x1")
 TARGETS = {
     "arguments": Target("typed"),
     "asciicast": Target("files"),
     "authorized_keys": Target("files"),
     "config": Target("files", ("tomllib",)),
-    "engine": Target("engines", longest=1 << 14),
-    "errand": Target("ssh"),
+    "engine": Target("engines", longest=1 << 14, words=_JSON),
+    "errand": Target("ssh", words=_JSON),
     "executable_file": Target("processes"),
+    "facts": Target("engines", longest=64),
     "frames": Target("engines"),
     "handshake": Target("ssh", ("asyncssh.connection", "asyncssh.packet", "asyncssh.kex")),
-    "inside": Target("processes"),
+    "inside": Target("processes", words=_NUMBERS),
     "mountinfo": Target("processes"),
-    "passwd": Target("files"),
+    "passwd": Target("files", words=_NUMBERS),
     "proc": Target("processes"),
-    "resolv_conf": Target("files"),
+    "resolv_conf": Target("files", words=_NUMBERS),
     "scp": Target("transfer"),
     "sftp": Target("transfer"),
     "ssh": Target("ssh", ("asyncssh.connection", "asyncssh.channel", "asyncssh.packet", "asyncssh.forward")),

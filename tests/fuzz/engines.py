@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
+from dockshell.bridge.archive_tree import ArchiveTree
 from dockshell.engines import building, containers, path_stat
 from dockshell.engines.archive import ArchiveFiles
 from dockshell.engines.docker import DockerEngine
 from dockshell.engines.frames import Frames
+from dockshell.engines.host_config import confinement
+from dockshell.engines.json import encode
 from dockshell.engines.local import LocalApi
 from dockshell.errors import EngineError, SessionLost
+from dockshell.identity import Identity
 from dockshell.model import Container, Port, Size
+from dockshell.standin import likeness
 from dockshell.target import fits, parse
+from dockshell.tools import images
+from tests.fuzz.answers import altered
 
-__all__ = ["engine", "frames"]
+__all__ = ["engine", "facts", "frames"]
+
+
+_SOMEBODY = Identity(1000, 1000, (1000, 50), "app", "/etc", "/bin/sh")
 
 
 class _Answered(LocalApi):
-    """The API of an engine that has one answer, whatever it is asked, and hangs up."""
+    """The API of an engine that has one answer, whatever it is asked, and hangs up. It is root's."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__("/engine.sock")
@@ -52,6 +63,37 @@ def _files(api: LocalApi) -> None:
     assert content is None or len(content) <= 1000
     assert all(name and "/" not in name for name in files.names("/etc"))
     files.executable("/x")
+
+
+def _tree(api: LocalApi) -> None:
+    """The tree that sftp has of a container without a shell."""
+    try:
+        tree = ArchiveTree(api, Container(id="x", name="web", engine=DockerEngine(api)), _SOMEBODY)
+    except EngineError:
+        return
+    for act in (
+        lambda: tree.stat(b"/etc/group"),
+        lambda: tree.readlink(b"/etc/group"),
+        lambda: tree.list(b"/etc").read(9),
+        lambda: tree.open(b"/etc/group", os.O_RDONLY).abandon(),
+    ):
+        try:
+            act()
+        except OSError:
+            pass  # as the kernel would
+
+
+def _likeness(api: LocalApi) -> None:
+    """What a stand-in and a sidecar are made of."""
+    facts = api.inspect("x")
+    for podman in (False, True):
+        encode(likeness.likeness(facts, "image", podman))
+        assert all(type(each) is str for each in likeness.networks(facts, podman))
+        encode(confinement(facts["HostConfig"] if isinstance(facts.get("HostConfig"), dict) else {}, "x", podman))
+    likeness.binds(facts)
+    likeness.blanked(facts)
+    likeness.kept_config(facts, {"a": "b"})
+    likeness.kept_changes(facts, {"a": "b"})
 
 
 def _containers(found: list[Container] | Container | None) -> None:
@@ -88,14 +130,28 @@ _ASK: list[Callable[[LocalApi], object]] = [
     lambda api: containers.images(api),
     lambda api: containers.volumes(api, "x"),
     lambda api: containers.remove(api, "x"),
+    lambda api: images._engines_own(api, containers.image(api, "x") or {}),
+    _tree,
+    _likeness,
     lambda api: [list(building._lines(each if isinstance(each, list) else [each], "no")) for each in [api.ask("", "")]],
 ]
 
 
 def engine(data: bytes) -> None:
     """A byte that says what is asked, and the answer: what was asked for, or an EngineError that can be printed."""
+    _asked(data[0] if data else 0, data[1:])
+
+
+def facts(data: bytes) -> None:
+    """How the JSON of a right answer is altered: the same, whatever is asked."""
+    answer = b"HTTP/1.1 200 OK\r\nServer: Docker\r\n\r\n" + altered(data)
+    for which in range(len(_ASK)):
+        _asked(which, answer)
+
+
+def _asked(which: int, answer: bytes) -> None:
     try:
-        _ASK[data[0] % len(_ASK) if data else 0](_Answered(data[1:]))
+        _ASK[which % len(_ASK)](_Answered(answer))
     except EngineError as error:
         assert str(error).isprintable()
 

@@ -50,16 +50,19 @@ class Outcome(NamedTuple):
 def fuzz(name: str, seconds: int, *, kept: Path | None = None) -> Outcome:
     """Fuzzes one target for so long. kept: a directory for what reaches new code, to go on with the next time; without
     it that is forgotten. Inputs that were findings before are tried first."""
+    target = TARGETS.get(name, PLANTED)
     found = FOUND / name
     found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dockshell-fuzz-") as scratch:
         work = kept or Path(scratch) / "work"
         work.mkdir(parents=True, exist_ok=True)
+        words = Path(scratch) / "words"
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in (*target.words, "\0")))  # none must not be
         inputs = [str(each) for each in (work, CORPUS / name, found) if each.is_dir()]
         argv = [
             *(sys.executable, "-P", "-m", "tests.fuzz.child", name, *inputs),
             *(f"-max_total_time={seconds}", f"-timeout={_HANGS}", f"-rss_limit_mb={_MOST_MEMORY}"),
-            *(f"-max_len={TARGETS.get(name, PLANTED).longest}", "-len_control=20", f"-artifact_prefix={found}/"),
+            *(f"-max_len={target.longest}", f"-dict={words}", "-len_control=20", f"-artifact_prefix={found}/"),
             *("-print_final_stats=1", "-report_slow_units=60"),
         ]
         done = subprocess.run(
@@ -67,6 +70,11 @@ def fuzz(name: str, seconds: int, *, kept: Path | None = None) -> Outcome:
         )
     count = _COUNT.search(done.stderr)
     return Outcome(name, int(count[1]) if count else 0, "" if done.returncode == 0 and count else _told(name, done))
+
+
+def _escaped(word: str) -> str:
+    """As libFuzzer's dictionaries have it."""
+    return "".join(f"\\x{byte:02x}" for byte in word.encode("utf-8"))
 
 
 def _told(name: str, done: subprocess.CompletedProcess[str]) -> str:
