@@ -22,7 +22,7 @@ __all__ = ["run"]
 _USUAL = "127.0.0.1:2222"
 _LEAST = 20  # connections that there may be in any case, and sessions
 _EACH = 10  # … and of one key
-_CONNECTION, _SESSION = 12 << 20, 6 << 20  # bytes, each a little more than one takes
+_CONNECTION, _SESSION = 12 << 20, 7 << 20  # bytes, each a little more than one takes
 
 
 def run(arguments: Arguments) -> int:
