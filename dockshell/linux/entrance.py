@@ -258,7 +258,9 @@ def _ignored() -> list[int]:
 def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int]) -> NoReturn:
     """The same by our own process, a fresh child of the supervisor's, which then acts."""
     try:
-        from dockshell.linux.arguments import wipe_arguments  # while our own files are what is imported
+        # While our own files are what is imported, and /proc is our own.
+        from dockshell.linux.arguments import wipe_arguments
+        from dockshell.linux.own_label import labelled
 
         sys.path.clear()
         sys.meta_path.clear()
@@ -267,8 +269,9 @@ def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int])
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         close_all_but({0, 1, 2, starting.trouble, *ours})
         wipe_arguments()
+        act = labelled(entrance.label, entrance.act or (lambda: 0))
         calls.run()
-        _act(entrance, starting)
+        _act(act, starting)
     except OSError as error:
         os.write(starting.report, Failure(_STEPS[calls.step], error.errno or 0, "").pack())
     except Exception as error:
@@ -277,12 +280,12 @@ def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int])
         os._exit(127)
 
 
-def _act(entrance: Entrance, starting: Starting) -> NoReturn:
+def _act(act: Callable[[], int], starting: Starting) -> NoReturn:
     """What execve would have done: descriptors are closed. What it would have undone, that the process can't be looked
     into, stays."""
     os.close(starting.report)  # its end says that it has begun
     try:
-        code = entrance.act() if entrance.act else 0
+        code = act()
     except BaseException as error:
         code = 125
         if not isinstance(error, OSError):  # whoever was spoken with went away, or the like

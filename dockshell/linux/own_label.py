@@ -4,10 +4,6 @@ taken on otherwise (labels.py): apparmor(7), selinux(8)."""
 from __future__ import annotations
 
 import os
-from errno import EOPNOTSUPP
-
-from dockshell.linux.libc import PROC, file_system
-from dockshell.linux.safe_paths import own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,45 +11,34 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_LABEL", "UNLABELLED", "labelled"]
 
-UNLABELLED = 77  # the result where the label can't be had
+UNLABELLED = 77  # the exit code of who was to act and can't have the label
 NO_LABEL = "its AppArmor or SELinux label may not be taken on by a process that executes nothing"
 
 
 def labelled(label: str, act: Callable[[], int]) -> Callable[[], int]:
-    """act, to be called inside, for a process that takes the label on before anything else; its result is UNLABELLED
-    where it may not, as SELinux's policies have it, and then nothing is done. label: empty for none."""
+    """act, for inside, done by a process that takes the label on before; UNLABELLED where it can't, as SELinux's
+    policies may have it, and then nothing is done. label: empty for none.
+
+    It writes to a file of our own /proc that is opened now, for what the container has there may be anything
+    (CVE-2019-16884, CVE-2025-52881). aa_change_profile(2), setcon(3)."""
+    if not label:
+        return act
+    apparmor = "/proc/thread-self/attr/apparmor/current"
+    selinux = label.count(":") >= 3
+    path = "/proc/thread-self/attr/current" if selinux or not os.path.exists(apparmor) else apparmor
+    text = label.encode() if selinux else b"changeprofile " + label.encode()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return lambda: UNLABELLED
 
     def do() -> int:
         try:
-            _take(label)
+            os.write(descriptor, text)
         except OSError:
             return UNLABELLED
+        finally:
+            os.close(descriptor)
         return act()
 
-    return do if label else act
-
-
-def _take(label: str) -> None:
-    """aa_change_profile(2), setcon(3). It makes system calls only. Raises OSError."""
-    own = own_directory()
-    try:
-        if label.count(":") >= 3:
-            descriptor, text = _opened(own, b"attr/current"), label.encode()
-        else:
-            text = b"changeprofile " + label.encode()
-            try:
-                descriptor = _opened(own, b"attr/apparmor/current")
-            except FileNotFoundError:
-                descriptor = _opened(own, b"attr/current")
-    finally:
-        os.close(own)
-    try:
-        if file_system(descriptor) != PROC:  # then something was mounted there
-            raise OSError(EOPNOTSUPP, os.strerror(EOPNOTSUPP))
-        os.write(descriptor, text)
-    finally:
-        os.close(descriptor)
-
-
-def _opened(own: int, name: bytes) -> int:
-    return os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=own)
+    return do

@@ -31,7 +31,6 @@ __all__ = [
     "change_times",
     "need_changeable",
     "opened",
-    "own_directory",
     "parent",
 ]
 
@@ -219,7 +218,7 @@ def change_times(descriptor: int, times: tuple[int, int]) -> None:
 def _own_descriptors(descriptor: int) -> int:
     """A descriptor of /proc/self/fd, where that is the kernel's own and leads from the number to the same file.
     EOPNOTSUPP where it isn't so."""
-    own = own_directory()
+    own = _own_directory()
     try:
         directory = os.open(b"fd", _DIRECTORY | os.O_NOFOLLOW, dir_fd=own)
         try:
@@ -235,7 +234,7 @@ def _own_descriptors(descriptor: int) -> int:
     raise OSError(EOPNOTSUPP, _NO_PROC)
 
 
-def own_directory() -> int:
+def _own_directory() -> int:
     """A descriptor of /proc/self, where that is the kernel's own: what is mounted at /proc is the container's to say.
     EOPNOTSUPP where it isn't."""
     try:

@@ -84,9 +84,7 @@ def start(
             os.fchown(ends.theirs[0], user_of(facts.process.read("uid_map")), -1)
         entrance = _entrance(facts, how, command, container.umask, ends)
         if act:
-            from dockshell.linux.own_label import labelled
-
-            entrance = replace(entrance, act=labelled(facts.label, act(how, facts.files)), held=held)
+            entrance = replace(entrance, act=act(how, facts.files), held=held)
         if brought:
             entrance = replace(entrance, attach=brought.attach)
         placement = Placement(facts.cgroups, facts.oom_score, facts.joins_user, command.detach)
