@@ -80,7 +80,7 @@ def unchanged(peer: Peer, name: str) -> Iterator[None]:
     yield
     assert (peer.ask("diff", name), view(pid)) == before
     assert " toolbox " not in Path("/proc/self/mountinfo").read_text()
-    until(lambda: not toolboxes(pid), 3)
+    until(lambda: not toolboxes(pid))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "unfiltered"])
@@ -119,11 +119,11 @@ def test_nothing_shows_while_it_is_open(peer: Peer, terminal: Terminal) -> None:
         child.expect(rb"crw[^\r]* 136, +(\d+) [^\r]* /dev/(pts/\1|console)\r\n")
         child.expect(rb"-sh /\r\nx\r\n")
         child.sendline(f"sleep {word}".encode())
-        until(lambda: processes(word), 5)
+        until(lambda: processes(word))
         assert view(pid) == before and toolboxes(pid)
         assert peer.sh("exec", name, f"{PLACE}/busybox", "true", check=False).returncode in (126, 127)
         child.kill(signal.SIGKILL)
-        until(lambda: not processes(word), 4)
+        until(lambda: not processes(word))
 
 
 def test_auto_brings_tools_only_where_there_is_no_shell(rooted: Peer, dockshell: Run) -> None:
@@ -216,10 +216,10 @@ def test_a_copy_of_an_image_is_made_once(
     env = {**environment, "DOCKER_HOST": peer.url}
     cache = Path(environment["HOME"], ".cache/dockshell/images")
     with subprocess.Popen([*COMMAND, *words], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
-        until(lambda: cache.is_dir() and any(cache.glob("*/files/bin")), 20)
+        until(lambda: cache.is_dir() and any(cache.glob("*/files/bin")))
         child.kill()
         assert child.stdout and child.stdout.read() == b""
-    until(lambda: len(peer.ask("ps", "--all", "--quiet").split()) == count, 10)
+    until(lambda: len(peer.ask("ps", "--all", "--quiet").split()) == count)
     assert dockshell(*words, engine=peer, timeout=60).stdout == b"hello\n"
     (kept,) = cache.iterdir()
     assert len(kept.name) == 32 + 1 + 64 and kept.parent.stat().st_mode & 0o777 == 0o700
@@ -307,7 +307,7 @@ def test_left_to_itself_it_keeps_its_tools(rooted: Peer, dockshell: Run) -> None
     with unchanged(rooted, name):
         done = dockshell("exec", "-d", name, "--", "sh", "-c", f"sleep {word}; exit", engine=rooted)
         assert done.returncode == 0
-        until(lambda: processes(word) and toolboxes(rooted.pid(name)), 3)
+        until(lambda: processes(word) and toolboxes(rooted.pid(name)))
         end_all(word)
 
 

@@ -63,10 +63,10 @@ def test_who_interrupts_does_not_wait(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Deputy(_Errand(note)) as it:
         it._guardian.signal(_SLOW)
-        until(note.exists, 5)
+        until(note.exists)
         raise KeyboardInterrupt
     assert time.monotonic() - began < 0.25
-    until(lambda: note.read_text() == "ended", 5)
+    until(lambda: note.read_text() == "ended")
     os.waitpid(it._guardian._pid, 0)
 
 
@@ -81,12 +81,12 @@ def test_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             Deputy(_Errand(note)).do(_SLOW, lambda: None)
         finally:
             os._exit(0)
-    until(note.exists, 5)
+    until(note.exists)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     time.sleep(0.6)
     assert note.read_text() == "begun"
-    until(lambda: note.read_text() == "ended", 5)
+    until(lambda: note.read_text() == "ended")
     with Deputy(_Errand(note)) as it:
         os.kill(it._guardian._pid, signal.SIGKILL)
         with pytest.raises(EngineError, match="was killed"):

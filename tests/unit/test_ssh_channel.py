@@ -305,7 +305,7 @@ def test_input_that_nobody_reads_waits(serve: Serve) -> None:
     done = threading.Event()
 
     def behave(server: Server, channel: paramiko.Channel) -> None:
-        done.wait(20)
+        done.wait(60)
         channel.send_exit_status(0)
         channel.close()
 
@@ -369,7 +369,7 @@ def test_a_signal_goes_by_the_protocol_where_no_second_channel_is_given(serve: S
     done = threading.Event()
 
     def behave(server: Server, channel: paramiko.Channel) -> None:
-        done.wait(20)
+        done.wait(60)
         channel.send_exit_status(0)
         channel.close()
 

@@ -47,7 +47,7 @@ class Daemon:
         """TERM, and KILL after ten seconds."""
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
