@@ -217,13 +217,20 @@ def _born(born: int, control: socket, starter: int) -> int:
 
 
 def _watch(child: int, control: socket) -> int:
-    """Waits for the command's end, passing signals on → its exit code, or minus the signal that ended it."""
+    """Waits for the command's end, passing signals on → its exit code, or minus the signal that ended it: also one that
+    is yet to, for a command that is frozen hears it only when it goes on."""
     pidfd = os.pidfd_open(child)
     poller = poll()
     poller.register(pidfd, POLLIN)
     poller.register(control, POLLIN)
+    ending = 0
     while True:
-        ready = [descriptor for descriptor, _ in poller.poll()]
+        ready = [descriptor for descriptor, _ in poller.poll(_HELD_UP * 1000 if ending else None)]
+        if ending and not ready:
+            if _frozen(child):
+                sessions.end(child)
+                return -ending
+            ending = 0
         if control.fileno() in ready:
             told = control.recv(16)
             if not told:
@@ -233,5 +240,12 @@ def _watch(child: int, control: socket) -> int:
             if pidfd not in ready:  # what it leaves behind as it ends by itself lives on
                 for number in told:
                     sessions.deliver(child, number)
+                    ending = number if number in sessions.ENDING else ending
         if pidfd in ready:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _frozen(pid: int) -> bool:
+    from dockshell.linux.cgroup_limits import freezer  # seldom asked for, and nothing of a container's is imported here
+
+    return freezer(pid) != ("", "")

@@ -8,11 +8,11 @@ from time import monotonic
 
 from dockshell.linux.signals import signal
 
-__all__ = ["deliver", "end", "members"]
+__all__ = ["ENDING", "deliver", "end", "members"]
 
 # Between HUP, TERM and KILL: the whole is to be over within two seconds.
 _GRACE = 0.6
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def members(session: int) -> list[int]:
@@ -35,7 +35,7 @@ def deliver(leader: int, number: int) -> None:
     """Sends the signal to the leader of a session and to its process group, as sshd's killpg(2) does; SIGPIPE, which
     only who writes has earned, to the leader alone. One that is to end them goes on where something inside has stopped
     them: SIGCONT follows it. As with end(), the number can't come to mean another's. Raises OSError."""
-    numbers = (number, signal.SIGCONT) if number in _ENDING else (number,)
+    numbers = (number, signal.SIGCONT) if number in ENDING else (number,)
     for each in numbers:
         try:
             if number == signal.SIGPIPE:

@@ -263,6 +263,26 @@ def test_a_command_that_is_stopped_inside_hears_a_signal(
         assert process.wait(60) == 128 + number
 
 
+def test_a_container_that_is_frozen_holds_up_no_signal(
+    engine: Peer, environment: Mapping[str, str], world: World
+) -> None:
+    """dockshell ends by the signal, and the command as soon as the container goes on."""
+    world.need_root()
+    name, word = engine.run("busybox"), unique()
+    argv = [*COMMAND, "exec", "--via", "nsenter", name, "sleep", word]
+    env = {**environment, "DOCKER_HOST": engine.url}
+    with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL) as process:
+        until(lambda: processes(word))
+        engine.sh("pause", name)
+        try:
+            process.terminate()
+            assert process.wait(60) == 128 + signal.SIGTERM
+            assert processes(word)  # the control: it is frozen, and can't end
+        finally:
+            engine.sh("unpause", name)
+    until(lambda: not processes(word))
+
+
 def test_a_program_is_executed_by_who_may(engine: Peer, dockshell: Run, world: World) -> None:
     """A file that is root's alone is not executed for another user, whose rights those of root in the container are not
     (the engines' exec does execute it); root, and who may, execute it."""
