@@ -355,7 +355,7 @@ def _driven(session: Session, control: socket | None) -> int:
     _begun()
     try:
         others = _heard(control, session) if control else {}
-        return relay(session, terminal=False, input=control is not None, others=others)
+        return relay(session, terminal=False, input=False, others=others)
     finally:
         session.close()
 

@@ -77,7 +77,7 @@ def start(
     how = prepare(container, command, facts.files, initial, extra=brought.extra if brought else None)
     if act:
         how = replace(how, directories=(how.identity.home, "/"))
-    ends = _Ends(facts.files, command)
+    ends = _Ends(facts.files, command, ours=act is not None)
     try:
         if ends.pty and "user" in facts.namespaces and not facts.joins_user:
             # It is ours now. Who has no number in a user namespace can't be relieved of anything by those in there.
@@ -183,9 +183,10 @@ class _Ends:
     """stdin, stdout and stderr of the command: a pty of the container's, or a pipe each, and in the null device's place
     the container's own. Nothing of the caller's goes in: a file or a terminal could be opened anew, or typed into,
     through the descriptor, and what stays inside after the session could read or write the rest of a pipeline. carried:
-    which of stdout and stderr go on to a pipe of the caller's, without a copy (carry())."""
+    which of stdout and stderr go on to a pipe of the caller's, without a copy (carry()). ours: what acts is a process
+    of ours, which nothing inside can look into and which leaves nothing behind: it may have the caller's pipes."""
 
-    def __init__(self, files: RootFiles, command: Command) -> None:
+    def __init__(self, files: RootFiles, command: Command, *, ours: bool = False) -> None:
         self.pty = command.terminal is not None
         self.input = -1
         self.rest = -1
@@ -202,6 +203,9 @@ class _Ends:
                 ) from None
             self.input, self.outputs, self.theirs = master, {master: 1}, (peer, peer, peer)
             self._made = [peer]
+            return
+        if ours and command.share:
+            self.theirs = (0, 1, 2)
             return
         stdin, stdout = self._stdin(command), self._output(1, command)
         # One pipe for both, where the caller has them so (2>&1): it keeps the order of what is written.
