@@ -13,6 +13,8 @@ import pytest
 from tests import fuzz
 from tests.fuzz import CORPUS, TARGETS, Excess, checked, running, seeds
 
+_LONG = 1 << 17
+
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_corpus(name: str) -> None:
@@ -27,6 +29,21 @@ def test_corpus(name: str) -> None:
             raise
     for data in (b"", b"\0", b"\xff" * 100):
         checked(function, data)
+
+
+# Their inputs go through the buffer of a socket, or are taken apart byte by byte.
+_SHORT = {"asciicast", "engine", "facts", "handshake", "ssh"}
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - _SHORT))
+def test_long_inputs(name: str) -> None:
+    """What an input ends with, again and again, up to 128 KiB: the fuzzer's are too short to show where time grows
+    faster than they do."""
+    function = TARGETS[name].load(name)
+    for seed in seeds(name):
+        data = seed.read_bytes()
+        for length in (7, 40):
+            checked(function, data + (data[-length:] * _LONG)[:_LONG])
 
 
 def test_what_takes_too_much_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
