@@ -40,6 +40,7 @@ def test_long_inputs(name: str) -> None:
     """What an input ends with, again and again, up to 128 KiB: the fuzzer's are too short to show where time grows
     faster than they do."""
     function = TARGETS[name].load(name)
+    assert seeds(name)
     for seed in seeds(name):
         data = seed.read_bytes()
         for length in (7, 40):
