@@ -136,7 +136,7 @@ def run(
         command = replace(command, share=False)  # what goes straight to the command passes us by
         tape = Tape(way.recording, container, command, way.voice)
     if command.privileged:
-        way.voice.say("privileged: all capabilities, and no security label")
+        way.voice.say("privileged: all capabilities")
     elif command.capabilities:
         from dockshell.linux.capability_names import spelled
 

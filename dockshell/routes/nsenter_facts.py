@@ -15,6 +15,8 @@ from dockshell.routes import Refusal
 
 __all__ = ["Facts"]
 
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+
 
 class Facts:
     """What has to be known of the container's first process before it is joined. process: that one, held. Raises
@@ -37,7 +39,7 @@ class Facts:
         own = Process(os.getpid())
         self.cgroups = cgroup.places(self.process.cgroups(), own.cgroups())
         self.sets_groups = _optional(self.process, "setgroups") != "deny\n" if "user" in self.namespaces else True
-        self.filter = program_of(process.pid) if status.get("Seccomp") == "2" else b""
+        self.filter = _filter(process.pid) if status.get("Seccomp") == "2" else b""
         if not self.process.alive():
             raise Refusal("it ended just now")
 
@@ -82,6 +84,23 @@ class Facts:
             )
         if status.get("Seccomp") == "2" and Process(os.getpid()).status().get("Seccomp") != "0":
             raise Refusal("its seccomp filter can't be read by a process that is under one itself")
+
+
+def _filter(pid: int) -> bytes:
+    try:
+        return program_of(pid)
+    except PermissionError:
+        try:
+            with open(_YAMA, "rb") as file:
+                setting = file.read().strip()
+        except FileNotFoundError:
+            setting = b""
+        if setting == b"3":
+            raise Refusal(
+                "kernel.yama.ptrace_scope=3 forbids reading its seccomp filter, which has to be the command's too: "
+                "set it to 1 in /etc/sysctl.d and reboot"
+            ) from None
+        raise
 
 
 def _optional(process: Process, name: str) -> str:

@@ -130,7 +130,7 @@ def _entrance(facts: Facts, start: Start, command: Command, umask: int, ends: _E
         last_capability=facts.last_capability,
         no_new_privileges=facts.no_new_privileges,
         filter=facts.filter,
-        label="" if command.privileged else facts.label,
+        label=facts.label,
         limits=facts.limits,
         umask=umask,
         program=shell,
