@@ -4,6 +4,8 @@ them the fuzzers (tests/fuzz), for which the other parts would leave no processo
 at a time take little more than a third as long. Each part has a World of its own, and as far as can be starts other
 engines in it than the others do.
 
+`--part vm` is tests/vm, in a virtual machine: ten minutes, which no other run takes.
+
 `@pytest.mark.packages` is for a unit test that needs a system package, which `./dev test` installs after the first
 part."""
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = ("unit", "contract", "docker", "others")
+_PARTS = ("unit", "contract", "docker", "others", "vm")
 # With these the parts take about as long.
 _BEGINNINGS = (
     "tests/contract/",
@@ -37,16 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("part")
-    if wanted:
-        left_out = [item for item in items if _part(item) != wanted]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if _part(item) == wanted]
+    left_out = [item for item in items if (_part(item) != wanted if wanted else _part(item) == "vm")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _part(item: pytest.Item) -> str:
     """By its parameters: those of a cell, of the fixture `engine` and the like."""
     parameters = getattr(item, "callspec", None)
     named = parameters.id if parameters else ""
+    if item.nodeid.startswith("tests/vm/"):
+        return "vm"
     if item.nodeid.startswith(("tests/unit/", "tests/fuzz/")):
         return "others" if item.get_closest_marker("packages") else "unit"
     if any(word in named for word in _OTHERS) or item.nodeid.startswith("tests/test_first_command.py"):
