@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -65,8 +66,16 @@ def fuzz(name: str, seconds: int, *, kept: Path | None = None) -> Outcome:
             *(f"-max_len={target.longest}", f"-dict={words}", "-len_control=20", f"-artifact_prefix={found}/"),
             *("-print_final_stats=1", "-report_slow_units=60"),
         ]
+        env = {**os.environ, "TMPDIR": scratch}  # it ends without tidying up
         done = subprocess.run(
-            argv, cwd=_ROOT, capture_output=True, text=True, errors="replace", timeout=seconds + _STARTING
+            argv,
+            cwd=_ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds + _STARTING,
+            check=False,
         )
     count = _COUNT.search(done.stderr)
     return Outcome(name, int(count[1]) if count else 0, "" if done.returncode == 0 and count else _told(name, done))
