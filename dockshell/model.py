@@ -152,8 +152,8 @@ class Command:
     that sets none. directory: as given by -w, empty for the default. terminal: the size of the terminal to make, None
     for none. input: False where the command gets an empty input. environment_from: `config` or `init`. capabilities: a
     bit mask of those to have besides the container's, capabilities(7). tools: what --tools named. preserved:
-    descriptors of this process that the command is to have, too. share: a route may hand this process's own stdin,
-    stdout and stderr to the command, where that is safe."""
+    descriptors of this process that the command is to have, too. share: a route may go by what this
+    process's own stdin, stdout and stderr are, and move bytes between them and the command itself."""
 
     argv: tuple[bytes, ...] = ()
     line: bytes = b""

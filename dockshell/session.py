@@ -55,7 +55,7 @@ class Session(Protocol):
     @property
     def input(self) -> int | None:
         """The descriptor that polls writable when send() would take something; None where input can no longer reach the
-        command, or never goes through here (the route gave the command the caller's own descriptor)."""
+        command."""
 
     def send(self, data: bytes) -> int:
         """Gives input to the command. Returns how many bytes were taken, 0 when none could be just now. Never blocks.
