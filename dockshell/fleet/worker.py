@@ -39,6 +39,7 @@ _CHUNK = 1 << 16
 _HELD = 1 << 20  # bytes that a pipe may hold: linux/descriptors.py
 _LONGEST = 8 << 10  # characters of an error
 _BEGUN = b"begun"
+_LAST = "last"  # with a result: that the worker can do no more
 
 
 @noun(frozen=True)
@@ -95,7 +96,7 @@ class Worker:
                 settle(parent)
                 _Inside(task, theirs).work()
             except Exception as error:
-                theirs.send(encode(Result(125, error=str(Fault.of(error))).__dict__))
+                theirs.send(encode({**Result(125, error=str(Fault.of(error))).__dict__, _LAST: True}))
             finally:
                 os._exit(0)
         theirs.close()
@@ -133,7 +134,11 @@ class Worker:
             self.runs = True
             return None
         if told:
-            return Result(**decode(told))
+            facts = decode(told)
+            if facts.pop(_LAST, False):  # it ends by itself, and takes no other container
+                os.waitpid(self._pid, 0)
+                self._pid = 0
+            return Result(**facts)
         # Killed: what watches over its command ends that.
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0
