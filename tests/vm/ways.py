@@ -30,7 +30,7 @@ from tests.vm.engines import (
 _NOWHERE = subprocess.DEVNULL
 Serving = Callable[[list[str], str], "subprocess.Popen[bytes]"]
 
-__all__ = ["PROBES", "add_ways", "as_by_exec", "expected", "labels_of_sftp", "unguarded"]
+__all__ = ["PROBES", "add_ways", "as_by_exec", "expected", "unguarded"]
 
 _PROBE = """
 echo "label: $(cat /proc/self/attr/current)"
@@ -151,11 +151,6 @@ def what_acts_inside(engine: str) -> None:
         assert found and label not in found, found
 
 
-def labels_of_sftp(words: list[str], engine: Engine, name: str) -> set[str]:
-    """The labels of what serves files in a container to sftp."""
-    return _labels(_sftp, words, engine, name)
-
-
 def _sftp(words: list[str], name: str) -> subprocess.Popen[bytes]:
     command = " ".join([*words, "--via", "nsenter", name])
     options = ["-o", f"ProxyCommand={command}", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
@@ -165,7 +160,7 @@ def _sftp(words: list[str], name: str) -> subprocess.Popen[bytes]:
 def _forward(words: list[str], name: str) -> subprocess.Popen[bytes]:
     here = f"/run/forwarded{time.monotonic_ns()}"
     process = subprocess.Popen(
-        [*words, "--via", "nsenter", name, f"{here}:/run/none"], stdin=subprocess.PIPE, stderr=_NOWHERE
+        [*words, "--via", "nsenter", name, f"{here}:/run/none"], stdin=subprocess.PIPE, stdout=_NOWHERE, stderr=_NOWHERE
     )
     until = time.monotonic() + 120
     while not os.path.exists(here):
