@@ -48,7 +48,7 @@ def test_it_is_told(docker: Peer, environment: dict[str, str], world: World, pla
     world.need_root()
     how, words = PLACES[place]
     container, number = docker.shared("busybox"), unique()
-    target = f"{container},{container}*" if place == "worker" else container
+    target = f"{container},{container}" if place == "worker" else container
     script = f"echo begun; sleep {number}; :"
     with _broken(how, [*words, target, "sh", "-c", script], docker, environment) as process:
         if place == "guardian":

@@ -3,8 +3,12 @@ CI=true, unless it is here (reporting.py). A flaw that nobody has explained yet 
 
 from __future__ import annotations
 
-# How the node ids begin, and why. None is known today.
-KNOWN: dict[str, str] = {}
+# How the node ids begin, and why.
+KNOWN: dict[str, str] = {
+    "tests/contract/test_terminal.py::test_size_follows_every_change[ssh-": (
+        "once in many runs on a busy machine one change of size is not seen by way of ssh; not explained yet"
+    ),
+}
 
 
 def reason(test: str) -> str:
