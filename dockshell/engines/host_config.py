@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     Host = Mapping[str, Any]
 
-__all__ = ["as_podman_takes_it", "confinement"]
+__all__ = ["as_list", "as_podman_takes_it", "as_rows", "as_table", "as_text", "confinement"]
 
 # What bounds a container's processes in all, and each of them; and who starts them.
 _LIMITS = (
@@ -31,9 +31,9 @@ def confinement(host: Host, container: str, podman: bool) -> dict[str, Any]:
     told["OomScoreAdj"] = max(0, _number(host.get("OomScoreAdj")))
     told["ShmSize"] = 1 << 16
     told["Sysctls"] = {
-        name: value for name, value in _table(host.get("Sysctls")).items() if name.startswith(_OWN_SYSCTLS)
+        name: value for name, value in as_table(host.get("Sysctls")).items() if name.startswith(_OWN_SYSCTLS)
     }
-    told_options = map(str, _list(host.get("SecurityOpt")))
+    told_options = map(str, as_list(host.get("SecurityOpt")))
     options = [each for each in told_options if not each.replace("=", ":").endswith(_LOOSE)]
     told["SecurityOpt"] = [*(each for each in options if "no-new-privileges" not in each), "no-new-privileges"]
     told["CapDrop"] = ["ALL"]
@@ -49,15 +49,16 @@ def as_podman_takes_it(host: Host) -> dict[str, Any]:
     runtime by a name that it doesn't know; a device without its mode; one limit of processor time in two ways."""
     told = {name: value for name, value in host.items() if value and name != "Runtime"}
     told["Ulimits"] = [
-        {**each, "Name": _text(each.get("Name")).lower().removeprefix("rlimit_")} for each in _rows(told.get("Ulimits"))
+        {**each, "Name": as_text(each.get("Name")).lower().removeprefix("rlimit_")}
+        for each in as_rows(told.get("Ulimits"))
     ]
     # Those of a privileged one are all of the machine's.
-    devices = [] if told.get("Privileged") else _rows(told.get("Devices"))
+    devices = [] if told.get("Privileged") else as_rows(told.get("Devices"))
     told["Devices"] = [{**each, "CgroupPermissions": each.get("CgroupPermissions") or "rwm"} for each in devices]
     if told.get("NanoCpus"):
         told.pop("CpuPeriod", None)
         told.pop("CpuQuota", None)
-    if _text(told.get("IpcMode")).partition(":")[0] in ("host", "container"):
+    if as_text(told.get("IpcMode")).partition(":")[0] in ("host", "container"):
         told.pop("ShmSize", None)
     return told
 
@@ -66,17 +67,18 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """What an engine says where there should be a text; an empty one for anything else. The next three likewise."""
     return value if isinstance(value, str) else ""
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def as_table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _rows(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in _list(value) if isinstance(each, dict)]
+def as_rows(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in as_list(value) if isinstance(each, dict)]
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

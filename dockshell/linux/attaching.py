@@ -11,6 +11,7 @@ import os
 from stat import S_IFCHR
 
 from dockshell.linux import passing
+from dockshell.linux.calls import text
 from dockshell.linux.libc import syscall
 from dockshell.linux.mounts import (
     BIND,
@@ -73,7 +74,7 @@ class Detached:
         calls.add("unshare", NEWNS)
         # What is mounted in here from now on stays here, also where mounts out there are shared: mount_namespaces(7).
         calls.add("mount", 0, b"/\0", 0, SLAVE | RECURSIVE)
-        calls.add("move_mount", self._tree, b"\0", _HERE, os.fsencode(self.place) + b"\0", _FROM_DESCRIPTOR)
+        calls.add("move_mount", self._tree, b"\0", _HERE, text(os.fsencode(self.place)), _FROM_DESCRIPTOR)
         calls.add("close", self._tree)
         return [self._tree]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # A number, or what is in memory: bytes, or an array of 64-bit numbers, which may point to more.
     Argument: TypeAlias = "int | bytes | Sequence[Argument] | Result"
 
-__all__ = ["ANY", "ANY_ERROR", "EXIT", "Calls", "Result", "errors", "failed", "known"]
+__all__ = ["ANY", "ANY_ERROR", "EXIT", "Calls", "Result", "errors", "failed", "known", "text"]
 
 ANY = -1  # whatever isn't an error
 ANY_ERROR = (1 << 64) - 1
@@ -77,6 +77,14 @@ def known() -> bool:
 def errors(*numbers: int) -> int:
     """These errnos, each below 64, as the set that Calls.add() takes."""
     return sum(1 << number for number in numbers)
+
+
+def text(content: bytes) -> bytes:
+    """Bytes as the kernel wants a text in memory, which ends with the first zero. Raises ValueError where they have one
+    of their own: half of an argument is none that anybody meant."""
+    if b"\0" in content:
+        raise ValueError("embedded null byte")  # as os.execve() says
+    return content + b"\0"
 
 
 class Result:

@@ -14,7 +14,7 @@ import sys
 
 from dockshell.errors import Fault
 from dockshell.linux import cgroup, credentials, labels, limits, seccomp
-from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, errors, failed
+from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, errors, failed, text
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.namespaces import Namespaces
@@ -99,8 +99,8 @@ class Failure:
             if (_EXECUTE, errno.EACCES) in found and number in (errno.ENOENT, errno.ENOTDIR):
                 number = errno.EACCES  # as execvp(3) has it
             return cls(_STEPS[step], number, "")
-        text, digits, subject = told.decode("utf-8", "surrogateescape").split(_SEPARATOR, 2)
-        return cls(text, int(digits), subject)
+        name, digits, subject = told.decode("utf-8", "surrogateescape").split(_SEPARATOR, 2)
+        return cls(name, int(digits), subject)
 
 
 @noun(frozen=True)
@@ -210,7 +210,7 @@ def _start_in(calls: Calls, directories: tuple[str, ...]) -> None:
     for directory in directories:
         last = directory is directories[-1]
         allowed = 0 if last else ANY_ERROR
-        change = calls.add("chdir", os.fsencode(directory) + b"\0", allowed=allowed)
+        change = calls.add("chdir", text(os.fsencode(directory)), allowed=allowed)
         # A directory that isn't below our root has no path that begins with a slash: /proc/self/fd/N can lead outside
         # (getcwd(2), CVE-2024-21626).
         path = bytes(4096)
@@ -234,11 +234,11 @@ def _execute(calls: Calls, entrance: Entrance) -> None:
     else:
         path = entrance.environment.get(b"PATH", b"").split(b":")
         candidates = [(directory or b".") + b"/" + word for directory in path]
-    argv: list[Argument] = [*(each + b"\0" for each in entrance.argv), 0]
-    environment: list[Argument] = [*(name + b"=" + value + b"\0" for name, value in entrance.environment.items()), 0]
+    argv: list[Argument] = [*map(text, entrance.argv), 0]
+    environment: list[Argument] = [*(text(name + b"=" + value) for name, value in entrance.environment.items()), 0]
     for candidate in candidates:
         allowed = 0 if candidate is candidates[-1] else _NEXT_CANDIDATE
-        calls.add("execve", candidate + b"\0", argv, environment, allowed=allowed)
+        calls.add("execve", text(candidate), argv, environment, allowed=allowed)
 
 
 def _take_stdio(stdio: tuple[int, int, int], keep: set[int]) -> None:

@@ -172,6 +172,9 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     except OSError as error:
         os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
         os._exit(125)
+    except ValueError:  # a zero in an argument, a variable or a path
+        os.write(report, Failure("execute", errno.EINVAL, "").pack())
+        os._exit(125)
     except Exception as error:
         os.write(report, Fault.of(error).pack())
         os._exit(125)

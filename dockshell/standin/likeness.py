@@ -5,7 +5,7 @@ lead others to the stand-in (names, ports, labels) or has it outlive us. https:/
 
 from __future__ import annotations
 
-from dockshell.engines.host_config import as_podman_takes_it
+from dockshell.engines.host_config import as_list, as_podman_takes_it, as_rows, as_table, as_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ _SHARED = "container:"
 def place(facts: Facts) -> str:
     """The directory at which the stand-in has what we bring: in /dev, which is of no image; but where that is the
     host's own, as with `-v /dev:/dev`, nothing may be made in it."""
-    covered = any(_text(each.get("Destination")).rstrip("/") == "/dev" for each in _rows(facts.get("Mounts")))
+    covered = any(as_text(each.get("Destination")).rstrip("/") == "/dev" for each in as_rows(facts.get("Mounts")))
     return "/.dockshell" if covered else "/dev/.dockshell"
 
 
 def likeness(facts: Facts, image: str, podman: bool) -> dict[str, Any]:
     """The body of a request for a container of that image that is as the one with these facts (inspect), but for its
     first process, which only waits for the end of its input. podman: the engine is one."""
-    config, host = _table(facts.get("Config")), _table(facts.get("HostConfig"))
+    config, host = as_table(facts.get("Config")), as_table(facts.get("HostConfig"))
     mode = networks(facts, podman)[0]
     at = place(facts)
     body: dict[str, Any] = {
@@ -58,13 +58,13 @@ def likeness(facts: Facts, image: str, podman: bool) -> dict[str, Any]:
     if podman:
         told = as_podman_takes_it(told)
         own = f"HOSTNAME={config.get('Hostname')}"
-        body["Env"] = [each for each in _list(config.get("Env")) if each != own]
+        body["Env"] = [each for each in as_list(config.get("Env")) if each != own]
     if mode.startswith(_SHARED):
         for name in _OTHERS_NETWORK:
             told.pop(name, None)
     # An engine gives a user-defined network the host name as one more name of the container (moby's
     # updateNetworkConfig).
-    if mode.startswith(_SHARED) or _text(host.get("UTSMode")) == "host" or (not podman and named(mode)):
+    if mode.startswith(_SHARED) or as_text(host.get("UTSMode")) == "host" or (not podman and named(mode)):
         body.pop("Hostname", None)
         body.pop("Domainname", None)
     body["HostConfig"] = {
@@ -79,8 +79,8 @@ def likeness(facts: Facts, image: str, podman: bool) -> dict[str, Any]:
 
 def networks(facts: Facts, podman: bool) -> list[str]:
     """The networks to be in: the first as NetworkMode has it, the others' names."""
-    mode = _text(_table(facts.get("HostConfig")).get("NetworkMode")) or "default"
-    joined = list(_table(_table(facts.get("NetworkSettings")).get("Networks")))
+    mode = as_text(as_table(facts.get("HostConfig")).get("NetworkMode")) or "default"
+    joined = list(as_table(as_table(facts.get("NetworkSettings")).get("Networks")))
     if podman and mode == "bridge" and joined:  # which it says of any network that is one
         return joined
     return [mode, *(each for each in joined if each != mode and named(mode) and named(each))]
@@ -93,25 +93,25 @@ def named(network: str) -> bool:
 
 def binds(facts: Facts) -> list[tuple[str, str]]:
     """(directory of the host, path in the container) of each bind mount."""
-    rows = _rows(facts.get("Mounts"))
-    return [(_text(e.get("Source")), _text(e.get("Destination"))) for e in rows if e.get("Type") == "bind"]
+    rows = as_rows(facts.get("Mounts"))
+    return [(as_text(e.get("Source")), as_text(e.get("Destination"))) for e in rows if e.get("Type") == "bind"]
 
 
 def _mounts(facts: Facts) -> Iterable[dict[str, Any]]:
     """What is mounted, as requests have it: an anonymous volume by its name, a bind mount so that its source is not
     made where it is gone, as `Binds` would."""
-    asked = {_text(each.get("Target")): each for each in _rows(_table(facts.get("HostConfig")).get("Mounts"))}
-    for each in _rows(facts.get("Mounts")):
-        kind, target = _text(each.get("Type")), _text(each.get("Destination"))
+    asked = {as_text(each.get("Target")): each for each in as_rows(as_table(facts.get("HostConfig")).get("Mounts"))}
+    for each in as_rows(facts.get("Mounts")):
+        kind, target = as_text(each.get("Type")), as_text(each.get("Destination"))
         mount: dict[str, Any] = {"Type": kind, "Target": target, "ReadOnly": each.get("RW") is False}
         mount.update(asked.pop(target, {}))
         if kind == "volume":
-            options = {**_table(mount.get("VolumeOptions")), "NoCopy": True}
+            options = {**as_table(mount.get("VolumeOptions")), "NoCopy": True}
             mount.update(Source=each.get("Name"), VolumeOptions=options)
         elif kind == "bind":
             mount.update(Source=each.get("Source"))
             if each.get("Propagation"):
-                mount["BindOptions"] = {**_table(mount.get("BindOptions")), "Propagation": each["Propagation"]}
+                mount["BindOptions"] = {**as_table(mount.get("BindOptions")), "Propagation": each["Propagation"]}
         yield mount
     yield from map(dict, asked.values())
 
@@ -119,12 +119,12 @@ def _mounts(facts: Facts) -> Iterable[dict[str, Any]]:
 def blanked(config: Facts) -> dict[str, str]:
     """All its labels, empty: a committed image has them, and what goes by them (Compose, a proxy) is to find
     nothing."""
-    return dict.fromkeys(_table(config.get("Labels")), "")
+    return dict.fromkeys(as_table(config.get("Labels")), "")
 
 
 def kept_config(facts: Facts, labels: Mapping[str, str]) -> dict[str, Any]:
     """The configuration of an image that is kept: the container's own. labels: the image's."""
-    config = dict(_table(facts.get("Config")))
+    config = dict(as_table(facts.get("Config")))
     for name in ("Hostname", "Domainname", "Image", "AttachStdin", "AttachStdout", "AttachStderr", "MacAddress"):
         config.pop(name, None)
     # Where there is none, an engine takes what it commits for it: moby's daemon/commit.go, merge().
@@ -134,7 +134,7 @@ def kept_config(facts: Facts, labels: Mapping[str, str]) -> dict[str, Any]:
 
 def kept_changes(facts: Facts, labels: Mapping[str, str]) -> list[str]:
     """The same as lines of a Dockerfile, which is how Podman takes it."""
-    config = _table(facts.get("Config"))
+    config = as_table(facts.get("Config"))
     from dockshell.engines.json import encode
 
     def written(value: Any) -> str:
@@ -143,19 +143,3 @@ def kept_changes(facts: Facts, labels: Mapping[str, str]) -> list[str]:
     lines = [f"ENTRYPOINT {written(config.get('Entrypoint') or [])}", f"CMD {written(config.get('Cmd') or [])}"]
     lines.append(f"STOPSIGNAL {config.get('StopSignal') or 'SIGTERM'}")
     return [*lines, *(f"LABEL {name}={written(value)}" for name, value in labels.items())]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _rows(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in _list(value) if isinstance(each, dict)]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -295,6 +295,22 @@ def test_a_program_is_executed_by_who_may(engine: Peer, dockshell: Run, world: W
         assert (done.returncode, done.stdout) == (code, b"" if code else b"ran\n"), (mode, user, done)
 
 
+_WITH_A_ZERO = """
+import sys
+from dockshell import connect
+done = connect(sys.argv[1], via="nsenter").run(["echo", "half\\0whole"])
+print(done.code, done.stdout)
+"""
+
+
+def test_half_an_argument_is_none(docker: Peer, environment: Mapping[str, str], world: World) -> None:
+    """The kernel ends an argument at its first zero: one with more behind is refused, not cut."""
+    world.need_root()
+    argv = [sys.executable, "-P", "-c", _WITH_A_ZERO, docker.shared("busybox")]
+    done = subprocess.run(argv, env={**environment, "DOCKER_HOST": docker.url}, capture_output=True, check=True)
+    assert done.stdout == b"126 b''\n", done
+
+
 # What a command leaves behind: once that has ended, it writes to stdout, and takes what is still to come on stdin.
 _LEAVES = """
 exec 3<&0

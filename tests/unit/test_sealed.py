@@ -16,7 +16,7 @@ from unicorn import arm64_const as arm64
 from unicorn import x86_const as x86
 
 from dockshell.linux import sealed
-from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, Result, errors, failed
+from dockshell.linux.calls import ANY_ERROR, EXIT, Calls, Result, errors, failed, text
 
 SOURCES = Path(sealed.__file__).parent
 MACHINES = {
@@ -157,6 +157,13 @@ def test_a_report_that_is_none(report: bytes) -> None:
     """It is refused, not misread."""
     with pytest.raises(ValueError, match="a report of"):
         failed(report)
+
+
+def test_a_text_ends_where_it_is_meant_to() -> None:
+    """The kernel would read one with a zero in it only as far as that."""
+    assert text(b"a\xff") == b"a\xff\0"
+    with pytest.raises(ValueError, match="null"):
+        text(b"a\0b")
 
 
 def _run(calls: Calls) -> tuple[int, bytes]:
