@@ -200,14 +200,14 @@ def test_it_goes_whenever_we_are_killed(engine: Peer, killed: Callable[[Peer, st
     """Before it is made, while it is filled, between its start and our hearing of it, and later; with the image that
     Docker takes beside a root that can't be written."""
     name = engine.run("static", options=["--read-only"])
-    images = engine.ask("images", "--all", "--quiet")
+    images = engine.image_ids("--all")
     for delay in (0.0, 0.02, 0.05, 0.1, 0.15, 0.25, -1.0):
         killed(engine, name, delay)
     # The guardian's last look comes after four seconds and a bit.
     until(lambda: not sidecars(engine))
     time.sleep(0.5)
     assert sidecars(engine) == []
-    assert until(lambda: engine.ask("images", "--all", "--quiet") == images)
+    assert until(lambda: engine.image_ids("--all") == images)
 
 
 def test_a_target_that_has_stopped(docker: Peer) -> None:

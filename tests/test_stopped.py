@@ -76,7 +76,7 @@ def everything(engine: Peer) -> dict[str, list[str]]:
     """All that the engine has."""
     return {
         "containers": sorted(engine.ask("ps", "-a", "-q", "--no-trunc").split()),
-        "images": sorted(engine.ask("images", "-q", "--no-trunc").split()),
+        "images": engine.image_ids(),
         "volumes": sorted(engine.ask("volume", "ls", "-q").split()),
         "networks": sorted(engine.ask("network", "ls", "-q").split()),
     }

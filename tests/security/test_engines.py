@@ -302,7 +302,7 @@ def test_a_sidecar_of_a_read_only_container_is_none_to_write_to(engine: Peer, wo
     world.need_root()
     write = 'for each in "$1" "$1/.." "$1/../tmp"; do echo >"$each/written" && exit; done; exit 1'
     engine.image("busybox")
-    before = engine.ask("images", "--all", "--quiet")
+    before = engine.image_ids("--all")
     for options, code in ((["--read-only"], 1), ([], 0)):
         name = engine.run("busybox", options=options)
         [found] = where.engines(host=engine.url)
@@ -312,7 +312,7 @@ def test_a_sidecar_of_a_read_only_container_is_none_to_write_to(engine: Peer, wo
             done = engine.sh("exec", name, "sh", "-c", write, "sh", beside.place, check=False)
             ran = engine.sh("exec", name, beside.busybox, "echo", "ran")
         assert (done.returncode, ran.stdout) == (code, b"ran\n"), done
-    assert engine.ask("images", "--all", "--quiet") == before
+    assert engine.image_ids("--all") == before
 
 
 def test_a_sidecar_is_in_the_user_namespace_of_its_target(

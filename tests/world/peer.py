@@ -63,6 +63,10 @@ class Peer:
         """What the engine's own command prints, without the newline at its end."""
         return self.sh(*words).stdout.decode(errors="surrogateescape").removesuffix("\n")
 
+    def image_ids(self, *options: str) -> list[str]:
+        """The whole ids of the images that the engine lists, sorted: it lists those of one age in any order."""
+        return sorted(self.ask("images", "--quiet", "--no-trunc", *options).split())
+
     def image(self, name: str) -> str:
         """The reference of an image of images.py, made first where the engine lacks it; any other name is returned as
         it is."""
