@@ -83,6 +83,8 @@ def carry_out(wanted: Callable[[], Errand], control: socket, given: list[int], s
         except ValueError:
             raise DockshellError("that makes no sense") from None
         _check(errand, given)
+        if setting.desk:
+            _minded(setting.desk)
         _watch(control, _ELSE if errand.what in ("command", "files") else _SOCKET)
         _KINDS[errand.what](errand, control, given, setting)
         os._exit(0)
@@ -270,11 +272,24 @@ def _container(errand: Errand, setting: Setting) -> Container:
     if setting.desk:
         try:
             setting.desk.send(container.id.encode("utf-8", "replace")[:1024])
-            if not setting.desk.recv(1):
+            if setting.desk.recv(1) == b"n":
                 raise _Full(f"there are too many sessions and forwards in {printable(container.name)}: end some")
         except OSError:
             pass  # the steward is gone, and with it all that it could count
     return container
+
+
+def _minded(desk: socket) -> None:
+    """This process is the keeper of its command, and the steward ends that where it can't any more."""
+    from dockshell.linux.keeper import minded
+
+    def tell(command: int, pidfd: int) -> None:
+        try:
+            passing.send(desk, b"%d" % command, [pidfd] if command else [])
+        except OSError:
+            pass  # the steward is gone, and soon we are
+
+    minded(tell)
 
 
 def _found(errand: Errand, setting: Setting) -> Container:

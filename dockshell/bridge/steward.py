@@ -21,7 +21,7 @@ from time import monotonic
 
 from dockshell.bridge.errand import Allowed, pack, permitted, unpack
 from dockshell.errors import Fault
-from dockshell.linux import open_files, passing
+from dockshell.linux import open_files, passing, sessions
 from dockshell.linux.descriptors import close_all_but
 from dockshell.linux.signals import FORWARDED, signal
 from dockshell.model import noun, replace
@@ -48,7 +48,7 @@ class Setting:
     """What holds for all errands: where to look for containers, the way in (`auto`, `nsenter` or `exec`), and who
     tells; debug: whether a Fault is told with its traceback; sessions: how many errands may go on at once, of which one
     key may have half and one container three quarters, 0 for any number; memory: how many bytes all of them may have.
-    desk: in an errand's process, the socket by which the steward hears which container it is."""
+    desk: in an errand's process, the socket by which the steward hears which container and which command it is."""
 
     place: Place
     via: str
@@ -125,12 +125,20 @@ class Steward:
 
 
 class _Running:
-    """An errand that goes on. desk: a socket by which its process tells the container that it found, once."""
+    """An errand that goes on. desk: a socket by which its process tells the container that it found, once, and which
+    command it is the keeper of: command is that one's number and leader its pidfd, 0 and -1 for none."""
 
     def __init__(self, pid: int, key: str, desk: socket) -> None:
         self.pid, self.key, self.desk = pid, key, desk
         self.pidfd = os.pidfd_open(pid)
         self.container = ""
+        self.command, self.leader = 0, -1
+
+    def keeps(self, command: int, leader: int) -> None:
+        """It is the keeper of that command from now on."""
+        if self.leader >= 0:
+            os.close(self.leader)
+        self.command, self.leader = command, leader
 
     def end(self) -> None:
         """It has ended."""
@@ -147,6 +155,7 @@ class _Desk:
         self._channels: dict[int, tuple[socket, Allowed]] = {}
         self._running: dict[int, _Running] = {}  # by the descriptor of the process
         self._asking: dict[int, _Running] = {}  # by the descriptor of the desk
+        self._ending: dict[int, int] = {}  # processes that end what an errand left, by their descriptor
         self._poller = poll()
         self._weighed = 0.0
 
@@ -174,7 +183,7 @@ class _Desk:
                     self._welcome()
                 elif number in self._channels:
                     self._receive(number)
-                elif number in self._running:
+                elif number in self._running or number in self._ending:
                     self._end(number)
                 elif number in self._asking:
                     self._hear(number)
@@ -239,6 +248,7 @@ class _Desk:
         if pid == 0:
             _carry_out(content, descriptors, allowed, replace(self._setting, desk=theirs))
         theirs.close()
+        ours.setblocking(False)
         try:
             running = _Running(pid, allowed.key, ours)
         except OSError as error:
@@ -252,17 +262,25 @@ class _Desk:
         self._poller.register(ours, POLLIN)
 
     def _hear(self, number: int) -> None:
-        """Which container an errand goes to → whether it may."""
-        running = self._asking.pop(number)
-        self._poller.unregister(number)
-        running.container = running.desk.recv(1 << 10).decode("utf-8", "replace")
-        there = sum(each.container == running.container for each in self._running.values())
-        if running.container and (not self._setting.sessions or there <= max(1, self._setting.sessions * 3 // 4)):
+        """Which container an errand goes to → whether it may; then, of which command it is the keeper."""
+        running = self._asking[number]
+        try:
+            content, descriptors = passing.receive(running.desk)
+        except OSError:
+            content, descriptors = b"", []
+        if not content:
+            self._poller.unregister(number)
+            del self._asking[number]
+        elif running.container:
+            running.keeps(int(content), *descriptors or [-1])
+        else:
+            running.container = content.decode("utf-8", "replace")
+            there = sum(each.container == running.container for each in self._running.values())
+            fits = not self._setting.sessions or there <= max(1, self._setting.sessions * 3 // 4)
             try:
-                running.desk.send(b"y")
+                running.desk.send(b"y" if fits else b"n")
             except OSError:
                 pass  # it has just ended
-        running.desk.close()
 
     def _weigh(self) -> None:
         if monotonic() < self._weighed + _WEIGHED:
@@ -275,12 +293,33 @@ class _Desk:
             os.kill(pid, signal.SIGKILL)
 
     def _end(self, number: int) -> None:
+        if number in self._ending:
+            os.waitpid(self._ending.pop(number), 0)
+            self._poller.unregister(number)
+            os.close(number)
+            return
         running = self._running.pop(number)
         self._poller.unregister(number)
-        if running.desk.fileno() in self._asking:
-            self._poller.unregister(running.desk)
-            del self._asking[running.desk.fileno()]
+        desk = running.desk.fileno()
+        while desk in self._asking:
+            self._hear(desk)
         running.end()
+        if running.command:
+            self._end_orphans(running)
+
+    def _end_orphans(self, running: _Running) -> None:
+        """An errand was killed, and what it was the keeper of goes on: that takes up to two seconds to end."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                close_all_but({2, running.leader})
+                sessions.end_orphans(running.command, running.leader)
+            finally:
+                os._exit(0)
+        running.keeps(0, -1)
+        pidfd = os.pidfd_open(pid)
+        self._ending[pidfd] = pid
+        self._poller.register(pidfd, POLLIN)
 
 
 def _carry_out(content: bytes, descriptors: list[int], allowed: Allowed, setting: Setting) -> NoReturn:

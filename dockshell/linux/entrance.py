@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from dockshell.errors import Fault
 from dockshell.linux import cgroup, credentials, labels, limits, seccomp
@@ -117,23 +118,31 @@ class Starting:
     doors: cgroup.Doors
 
 
-def start(entrance: Entrance, starting: Starting, keep: set[int]) -> int:
+def start(entrance: Entrance, starting: Starting) -> int:
     """Starts the process → its number. It has a child that becomes the command, or acts, and whose parent is the
-    calling process; its own end comes before. The calling process keeps no descriptor but those, and the command's
-    stdin, stdout and stderr in the place of its own. Raises OSError."""
+    calling process; its own end comes before. It gets no descriptor of the calling process but the command's stdin,
+    stdout and stderr, and what it needs. Raises OSError."""
     calls, needed = _calls(entrance, starting, os.getpid())
-    _take_stdio(entrance.stdio, {*keep, *needed, *entrance.held})
     if entrance.act:
         pid = os.fork()
         if pid == 0:
             _enter(entrance, starting, calls, {*needed, *entrance.held})
         return pid
     program = sealed(calls.image(BASE))
-    for descriptor in needed:
-        os.set_inheritable(descriptor, True)
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            os.set_inheritable(number, number in needed or number in (0, 1, 2))
+        except OSError:
+            pass  # what listed them is closed
+    spare = _aside(entrance.stdio)
     default = [signal.SIGPIPE, signal.SIGXFSZ, *_ignored()]
-    pid = os.posix_spawn(f"/proc/self/fd/{program}", [b"dockshell"], {}, setsigmask=(), setsigdef=default)
-    os.close(program)
+    pid = os.posix_spawn(
+        f"/proc/self/fd/{program}", [b"dockshell"], {},
+        file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(spare)],
+        setsigmask=(), setsigdef=default,
+    )  # fmt: skip
+    for descriptor in (program, *spare):
+        os.close(descriptor)
     return pid
 
 
@@ -241,13 +250,9 @@ def _execute(calls: Calls, entrance: Entrance) -> None:
         calls.add("execve", text(candidate), argv, environment, allowed=allowed)
 
 
-def _take_stdio(stdio: tuple[int, int, int], keep: set[int]) -> None:
-    """Makes stdio descriptors 0, 1 and 2, and closes every other but those to keep."""
-    # Moved out of the way first: one may be a number that another is to have.
-    spare = [os.dup(descriptor) for descriptor in stdio]
-    for number, descriptor in enumerate(spare):
-        os.dup2(descriptor, number)
-    close_all_but({0, 1, 2, *keep})
+def _aside(stdio: tuple[int, int, int]) -> list[int]:
+    """The same, as descriptors of which none is a number that another is to have."""
+    return [fcntl(descriptor, F_DUPFD_CLOEXEC, 3) for descriptor in stdio]
 
 
 def _ignored() -> list[int]:
@@ -267,6 +272,8 @@ def _enter(entrance: Entrance, starting: Starting, calls: Calls, ours: set[int])
         for number in (signal.SIGPIPE, signal.SIGXFSZ, *_ignored()):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number, descriptor in enumerate(_aside(entrance.stdio)):
+            os.dup2(descriptor, number)
         close_all_but({0, 1, 2, starting.trouble, *ours})
         wipe_arguments()
         act = labelled(entrance.label, entrance.act or (lambda: 0))

@@ -15,7 +15,7 @@ import errno
 import os
 import sys
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
-from select import POLLIN, poll
+from select import EPOLLIN, POLLIN, epoll, poll
 from time import monotonic
 
 from dockshell.errors import Fault
@@ -28,14 +28,24 @@ from dockshell.model import noun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
-__all__ = ["Kept", "Placement", "keep"]
+__all__ = ["Kept", "KeptHere", "Placement", "keep", "minded"]
 
 _LOOK = 100  # milliseconds between two looks for signals
 _HELD_UP = 1.0  # seconds that a signal waits for the command to start
 _PATIENCE = 60.0  # seconds for it to start; a busy machine takes a few
 _LONGEST_REPORT = 1 << 20  # bytes
+_parent: Callable[[int, int], None] | None = None
+
+
+def minded(tell: Callable[[int, int], None]) -> None:
+    """Has keep() make no other process from here on, but where it must: the calling one is there for one command alone,
+    and whoever is told ends that command's session should we be killed. tell: is given the command's number and pidfd
+    as it starts, 0 and -1 once it needs nobody any more."""
+    global _parent  # it is the process that is so
+    _parent = tell
 
 
 @noun(frozen=True)
@@ -83,10 +93,68 @@ class Kept:
             self._pid = 0
 
 
-def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure | None]:
+class KeptHere:
+    """A command that the calling process itself is the keeper of (minded()), which is there for nothing else: Kept's
+    twin. control turns readable as well a while after a signal, for a look at who is frozen."""
+
+    def __init__(self, child: int, trouble: int) -> None:
+        self._child, self._trouble = child, trouble
+        self._pidfd = os.pidfd_open(child)
+        self._look = os.eventfd(0)
+        self._ending = 0
+        self.control = epoll()
+        self.control.register(self._pidfd, EPOLLIN)
+        self.control.register(self._look, EPOLLIN)
+
+    def signal(self, number: int) -> bool:
+        """As Kept has it."""
+        if not self._child:
+            return False
+        sessions.deliver(self._child, number)
+        if number in sessions.ENDING:
+            self._ending = number
+            signal.signal(signal.SIGALRM, lambda *_: os.eventfd_write(self._look, 1))
+            signal.setitimer(signal.ITIMER_REAL, _HELD_UP)
+        return True
+
+    def status(self) -> int | None:
+        """As Kept has it; None where the command goes on."""
+        if any(descriptor == self._pidfd for descriptor, _ in self.control.poll(0)):
+            code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+            self._child = 0
+        elif _frozen(self._child):
+            code = -self._ending
+        else:
+            os.eventfd_read(self._look)
+            return None
+        told = _told(code, self._trouble)
+        self.close()
+        if fault := Fault.unpack(told):
+            raise fault
+        return int(told)
+
+    def close(self) -> None:
+        """As Kept has it."""
+        if self.control.closed:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._child:
+            sessions.end(self._child)
+            os.waitpid(self._child, os.WNOHANG)
+            self._child = 0
+        if _parent:
+            _parent(0, -1)
+        self.control.close()
+        for descriptor in {self._pidfd, self._look, self._trouble} - {-1}:
+            os.close(descriptor)
+
+
+def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | KeptHere | None, Failure | None]:
     """Starts the command under a keeper → the keeper once execve succeeded (None where the command lives on alone), or
     the failure: EINTR where a signal came in the meantime that is held (signals.py) and the command did not start
     within a second, ETIMEDOUT where it did not within a minute. Raises Fault."""
+    if _parent and not placement.joins_user and not placement.lasting:
+        return _keep_here(entrance, placement)
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
     report_read, report_write = os.pipe()
     pid = os.fork()
@@ -100,19 +168,37 @@ def keep(entrance: Entrance, placement: Placement) -> tuple[Kept | None, Failure
     theirs.close()
     os.close(report_write)
     kept = Kept(pid, ours)
-    told, waited = _report(report_read)
-    if waited:
+    failure = _failure(report_read, kept)
+    if placement.lasting and not failure:
         kept.close()
-        return None, waited
-    if told:
+    return (None if failure or placement.lasting else kept), failure
+
+
+def _keep_here(entrance: Entrance, placement: Placement) -> tuple[KeptHere | None, Failure | None]:
+    """keep(), by the calling process."""
+    report_read, report_write = os.pipe()
+    kept = None
+    try:
+        not_dumpable()
+        child, trouble = _begin(entrance, placement, report_write)
+        kept = KeptHere(child, trouble) if child else None
+    except Exception as error:
+        os.write(report_write, _packed(error))
+    finally:
+        os.close(report_write)
+    failure = _failure(report_read, kept)
+    return (None if failure else kept), failure
+
+
+def _failure(report: int, kept: Kept | KeptHere | None) -> Failure | None:
+    """What the report says at its end, and then there is nothing to keep; None where the command has begun. Raises
+    Fault."""
+    told, failure = _report(report)
+    if (told or failure) and kept:
         kept.close()
-        if fault := Fault.unpack(told):
-            raise fault
-        return None, Failure.unpack(told)
-    if placement.lasting:
-        kept.close()
-        return None, None
-    return kept, None
+    if fault := Fault.unpack(told):
+        raise fault
+    return failure or (Failure.unpack(told) if told else None)
 
 
 def _report(report: int) -> tuple[bytes, Failure | None]:
@@ -142,8 +228,7 @@ def _report(report: int) -> tuple[bytes, Failure | None]:
 
 
 def _keeper(entrance: Entrance, placement: Placement, control: socket, report: int) -> NoReturn:
-    child = 0
-    trouble, theirs = os.pipe() if entrance.act else (-1, -1)  # what acts has no execve that tells how it went
+    child, trouble = 0, -1
     try:
         os.setsid()
         # Where a supervisor has it ignored, or a program that has imported us catches it, no child can be waited for.
@@ -152,43 +237,16 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
         not_dumpable()
         if placement.joins_user:
             entrance.namespaces.join("user")
-        gate_read, gate_write = os.pipe()
-        born_read, born_write = os.pipe()
-        doors = cgroup.Doors(placement.cgroups)
-        starting = Starting(gate_read, report, born_write, theirs, doors)
-        starter = start(
-            entrance, starting, {control.fileno(), report, gate_write, born_read, *({trouble, theirs} - {-1})}
-        )
-        for descriptor in {gate_read, born_write, theirs} - {-1}:
-            os.close(descriptor)
-        child = _born(born_read, control, starter)
-        if not child:
-            os._exit(125)
-        limits.set_oom_score(child, placement.oom_score)
-        try:
-            os.write(gate_write, b"x")
-        except BrokenPipeError:
-            pass  # it failed before, and has reported why
-    except OSError as error:
-        os.write(report, Failure("join", error.errno or 0, str(error)).pack()[:4096])
-        os._exit(125)
-    except ValueError:  # a zero in an argument, a variable or a path
-        os.write(report, Failure("execute", errno.EINVAL, "").pack())
-        os._exit(125)
+        child, trouble = _begin(entrance, placement, report, control)
     except Exception as error:
-        os.write(report, Fault.of(error).pack())
+        os.write(report, _packed(error))
+    if not child:
         os._exit(125)
     let_go({control.fileno(), trouble} - {-1})
     if placement.lasting:
         os._exit(0)
     try:
-        told = b"%d" % _watch(child, control)
-        if entrance.act:
-            os.set_blocking(trouble, False)  # somebody whom it has left behind may hold the other end
-            try:
-                told = os.read(trouble, Fault.LARGEST) or told
-            except BlockingIOError:
-                pass
+        told = _told(_watch(child, control), trouble)
     except Exception as error:
         told = Fault.of(error).pack()
         sessions.end(child)
@@ -199,12 +257,60 @@ def _keeper(entrance: Entrance, placement: Placement, control: socket, report: i
     os._exit(0)
 
 
-def _born(born: int, control: socket, starter: int) -> int:
+def _begin(entrance: Entrance, placement: Placement, report: int, control: socket | None = None) -> tuple[int, int]:
+    """Starts the process, as a child of the calling one → its number, 0 where it failed and has reported why; and where
+    what acts tells a Fault, for it has no execve that tells how it went. Raises OSError, ValueError."""
+    trouble, theirs = os.pipe() if entrance.act else (-1, -1)
+    gate_read, gate_write = os.pipe()
+    born_read, born_write = os.pipe()
+    doors = cgroup.Doors(placement.cgroups)
+    starter = start(entrance, Starting(gate_read, report, born_write, theirs, doors))
+    for descriptor in {gate_read, born_write, theirs, *doors.descriptors} - {-1}:
+        os.close(descriptor)
+    child = _born(born_read, control, starter)
+    os.close(born_read)
+    if child:
+        if _parent:
+            pidfd = os.pidfd_open(child)
+            _parent(child, pidfd)
+            os.close(pidfd)
+        limits.set_oom_score(child, placement.oom_score)
+        try:
+            os.write(gate_write, b"x")
+        except BrokenPipeError:
+            pass  # it failed before, and has reported why
+    os.close(gate_write)
+    return child, trouble
+
+
+def _packed(error: Exception) -> bytes:
+    """What is reported of it."""
+    if isinstance(error, OSError):
+        return Failure("join", error.errno or 0, str(error)).pack()[:4096]
+    if isinstance(error, ValueError):  # a zero in an argument, a variable or a path
+        return Failure("execute", errno.EINVAL, "").pack()
+    return Fault.of(error).pack()
+
+
+def _told(code: int, trouble: int) -> bytes:
+    """What is told of the end: the code, or the Fault of what acted."""
+    told = b""
+    if trouble >= 0:
+        os.set_blocking(trouble, False)  # somebody whom it has left behind may hold the other end
+        try:
+            told = os.read(trouble, Fault.LARGEST)
+        except BlockingIOError:
+            pass
+    return told or b"%d" % code
+
+
+def _born(born: int, control: socket | None, starter: int) -> int:
     """The number of the starter's child, once the starter has ended; 0 where there is none, and why has been reported.
     Raises OSError where it was killed. Kills it where dockshell dies in the meantime."""
     poller = poll()
     poller.register(born, POLLIN)
-    poller.register(control, POLLIN)
+    if control:
+        poller.register(control, POLLIN)
     told = b""
     while [descriptor for descriptor, _ in poller.poll() if descriptor == born]:
         piece = os.read(born, 8)

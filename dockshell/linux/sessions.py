@@ -8,7 +8,7 @@ from time import monotonic
 
 from dockshell.linux.signals import signal
 
-__all__ = ["ENDING", "deliver", "end", "members"]
+__all__ = ["ENDING", "deliver", "end", "end_orphans", "members"]
 
 # Between HUP, TERM and KILL: the whole is to be over within two seconds.
 _GRACE = 0.6
@@ -60,6 +60,18 @@ def end(session: int) -> None:
             there = members(session)
         if not there:
             return
+
+
+def end_orphans(session: int, leader: int) -> None:
+    """end(), for who isn't the parent. leader: the pidfd of the session's leader, by which its number is known to be
+    another's now where it isn't its own: pidfd_open(2)."""
+    if _is(session, leader) or not os.path.exists(f"/proc/{session}"):
+        end(session)
+
+
+def _is(pid: int, pidfd: int) -> bool:
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return f"\nPid:\t{pid}\n" in file.read()
 
 
 def _send(pid: int, number: int) -> None:

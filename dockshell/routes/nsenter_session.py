@@ -22,7 +22,7 @@ from dockshell.linux import terminals
 from dockshell.linux.credentials import Capabilities
 from dockshell.linux.descriptors import widened
 from dockshell.linux.entrance import Entrance, Failure
-from dockshell.linux.keeper import Kept, Placement, keep
+from dockshell.linux.keeper import Placement, keep
 from dockshell.linux.namespaces import user_of
 from dockshell.linux.rootfs import RootFiles
 from dockshell.linux.signals import hold, release, signal
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dockshell.environment import Extra, Start
     from dockshell.linux.calls import Calls
+    from dockshell.linux.keeper import Kept, KeptHere
     from dockshell.model import Command, Container, Size
     from dockshell.routes.nsenter_facts import Facts
     from dockshell.session import Session
@@ -290,7 +291,7 @@ def _is_null(descriptor: int) -> bool:
 class NsenterSession:
     """The `Session` of a kept command; and a `Carrier`."""
 
-    def __init__(self, kept: Kept, ends: _Ends, carries: bool) -> None:
+    def __init__(self, kept: Kept | KeptHere, ends: _Ends, carries: bool) -> None:
         self.carries = carries
         self._kept = kept
         self._ends = ends
@@ -314,6 +315,8 @@ class NsenterSession:
                 self._drop(descriptor)
             return []
         self._code = self._kept.status()
+        if self._code is None:
+            return []
         # What it wrote before its end arrives; what others write who hold its pipes (a daemon it started) is no longer
         # ours to wait for.
         rest = []

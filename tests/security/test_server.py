@@ -22,7 +22,7 @@ import pytest
 
 from dockshell.linux.namespaces import governs_network
 from tests.conftest import COMMAND
-from tests.contract.watching import children, until
+from tests.contract.watching import children, end_all, processes, unique, until
 from tests.world import Peer, World
 from tests.world.serving import Serve, Server
 
@@ -652,3 +652,62 @@ def test_a_connection_has_its_share_of_memory(
         assert asyncio.run(main()) is guarded
         if guarded:
             until(lambda: any("memory" in each["why"] for each in server.journal("refusal")))
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["attack", "control"])
+def test_who_is_killed_for_their_memory_leaves_nothing(
+    docker: Peer, serve: Serve, keys: Callable[..., Path], world: World, guarded: bool
+) -> None:
+    """A session is one process of ours, which is killed where it takes too much: then what it ran ends, and what that
+    has started, though it ignores HUP and TERM. (Control: without the steward's part, that stays.)"""
+    world.need_root()
+    guard = "from dockshell.bridge import steward; steward.sessions.end_orphans = lambda *_: None"
+    number, inner = unique(), unique()
+    script = f"trap '' HUP TERM; sleep {inner} & echo in; exec sleep {number}"
+    with serve(docker, keys("{key}"), command=None if guarded else _without(guard)) as server:
+        steward = children(server.process.pid)[0]
+
+        async def main() -> None:
+            async with server.client(docker.shared("busybox")) as connection:
+                process = await connection.create_process(script)
+                assert await process.stdout.readline() == "in\n"
+                [errand] = children(steward)
+                until(lambda: processes(number) == children(errand))
+                os.kill(errand, signal.SIGKILL)
+                await process.wait()
+
+        asyncio.run(main())
+        until(lambda: not processes(number))
+        if guarded:
+            until(lambda: not processes(inner) and not children(steward))
+        else:
+            until(lambda: not children(steward))
+            assert processes(inner)
+            end_all(inner)
+
+
+def test_a_signal_for_who_is_frozen(docker: Peer, serve: Serve, keys: Callable[..., Path], world: World) -> None:
+    """Ends the session, and the command as it goes on; one that goes on in time gets just the signal."""
+    world.need_root()
+    name, number = docker.run("busybox"), unique()
+    with serve(docker, keys("{key}")) as server:
+
+        async def main() -> None:
+            async with server.client(name) as connection:
+                hears = await connection.create_process("trap 'echo heard' TERM; echo in; while :; do sleep 0.1; done")
+                frozen = await connection.create_process(f"trap '' TERM; echo in; sleep {number}; :")
+                assert await hears.stdout.readline() == await frozen.stdout.readline() == "in\n"
+                docker.sh("pause", name)
+                try:
+                    frozen.send_signal("TERM")
+                    assert (await asyncio.wait_for(frozen.wait(), 30)).exit_signal[0] == "TERM"
+                finally:
+                    docker.sh("unpause", name)
+                hears.send_signal("TERM")
+                assert await asyncio.wait_for(hears.stdout.readline(), 30) == "heard\n"
+                await asyncio.sleep(1.5)
+                hears.send_signal("TERM")
+                assert await asyncio.wait_for(hears.stdout.readline(), 30) == "heard\n"
+
+        asyncio.run(main())
+        until(lambda: not processes(number))
