@@ -152,5 +152,13 @@ class _Recorded:
             self._tape.resized(size)
             self._size = size
 
+    @property
+    def due(self) -> float | None:
+        due: float | None = getattr(self._session, "due", None)
+        return due
+
+    def tick(self) -> None:
+        self._session.tick()  # type: ignore[attr-defined]
+
     def close(self) -> None:
         self._session.close()

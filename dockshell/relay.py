@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
+from time import monotonic
 
 from dockshell.errors import CommandNotFound, SessionLost
 from dockshell.linux import terminals
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dockshell.linux.lookahead import Lookahead
-    from dockshell.session import Carrier, Session
+    from dockshell.session import Carrier, Session, Timed
 
 __all__ = ["Alarm", "relay", "write_some"]
 
@@ -114,7 +115,7 @@ class _Relay:
             if self._terminal and self._reading and os.isatty(0):
                 with terminals.Raw(0):
                     # A change of size between the session's start and here would have gone unseen.
-                    session.resize(terminals.size(0))
+                    self._adopt_size()
                     return self._loop()
             return self._loop()
         finally:
@@ -132,11 +133,11 @@ class _Relay:
             poller.register(self._alarm.descriptor, POLLIN)
             for descriptor in (*ready, *self._others):
                 poller.register(descriptor, POLLIN)
-            accepting, source, patience = session.input, -1, None
+            accepting, source, patience = session.input, -1, self._patience()
             if self._pending and accepting is not None:
                 poller.register(accepting, POLLOUT | (POLLIN if accepting in ready else 0))
             elif self._reading and accepting is not None:
-                source, patience = self._lookahead.descriptor if self._lookahead else (0, None)
+                source, patience = self._lookahead.descriptor if self._lookahead else (0, patience)
                 if source >= 0:
                     poller.register(source, POLLIN)
             for descriptor, events in self._found(poller, source, patience):
@@ -156,6 +157,15 @@ class _Relay:
                     self._pass_on()
         return session.wait()
 
+    def _patience(self) -> int | None:
+        """Milliseconds until the session has something to do; None for never. It does what is due."""
+        timed: Timed = self._session  # type: ignore[assignment]
+        while (due := getattr(timed, "due", None)) is not None:
+            if (left := due - monotonic()) > 0:
+                return int(left * 1000) + 1
+            timed.tick()
+        return None
+
     def _found(self, poller: Any, source: int, patience: int | None) -> list[tuple[int, int]]:
         """What poll() finds. Input that goes from pipe to pipe is carried until there is anything else. source: where
         to poll for input, -1 for nowhere; patience: milliseconds after which to look for it, None for never."""
@@ -163,7 +173,7 @@ class _Relay:
         while True:
             found: list[tuple[int, int]] = poller.poll(patience)
             if not ahead or not ahead.carries or (source < 0 and patience is None):
-                if not found:
+                if not found and ahead:
                     self._read()
                 return found
             if others := [each for each in found if each[0] != source]:
@@ -238,15 +248,21 @@ class _Relay:
         if not self._session.signal(number):
             raise Undeliverable(number, "this way in passes no such signal on")
 
+    def _adopt_size(self) -> None:
+        """Also called by a handler, in the midst of another call of it: the last change counts."""
+        size = None
+        while size != (now := terminals.size(0)):
+            size = now
+            self._session.resize(size)
+
     def _listen(self) -> list[tuple[int, Any]]:
         """Forwards signals and sizes for as long as the session runs → what to restore."""
-        session = self._session
 
         def forward(number: int, frame: FrameType | None) -> None:
             self._forward(number)
 
         def adopt(number: int, frame: FrameType | None) -> None:
-            session.resize(terminals.size(0))
+            self._adopt_size()
 
         def end(number: int, frame: FrameType | None) -> None:
             raise Late

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["Carrier", "Ended", "Late", "Left", "Session", "Undeliverable"]
+__all__ = ["Carrier", "Ended", "Late", "Left", "Session", "Timed", "Undeliverable"]
 
 
 class Undeliverable(Exception):
@@ -102,6 +102,18 @@ class Carrier(Protocol):
     def carry(self, descriptor: int) -> bool:
         """Moves what arrived at one of `ready` to this process's own stdout or stderr, and waits until that takes some
         of it. False where receive() is to be asked."""
+
+
+class Timed(Protocol):
+    """What a Session may be besides, which has something to do later though nothing arrives.
+
+    due: when, by the monotonic clock in seconds; None for never."""
+
+    @property
+    def due(self) -> float | None: ...
+
+    def tick(self) -> None:
+        """It is time."""
 
 
 class Ended:

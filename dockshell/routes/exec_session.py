@@ -27,6 +27,9 @@ _SHUT_WR = 1
 _MOMENT = 1.0  # seconds for the engine to note what it has just done
 _CHUNK = 1 << 18
 _HEADER = 8  # bytes of a frame's: frames.py
+# Seconds after which Podman is told a size once more: of several that conmon 2.1.6 finds in its pipe it takes the first
+# that often, and the last is lost. The terminal signals no size that it has already.
+_AGAIN = (0.2, 1.0, 4.0)
 _UNREACHABLE = "the command's process isn't ours to signal, and there is no /bin/sh inside that could"
 
 
@@ -48,6 +51,8 @@ class ExecSession:
         self._over = False  # is the command known to have ended?
         self._last: dict[str, Any] = {}
         self._accepting = attempt.command.input
+        self._size: Size | None = None  # what the engine was last told
+        self._again: list[float] = []  # when it is told once more
         self.companion: Brought | None = None  # goes with the session
 
     def settle(self, size: Size) -> None:
@@ -56,6 +61,7 @@ class ExecSession:
         for _ in range(200):
             try:
                 self._api.exec_resize(self._id, size)
+                self._size = size
                 return
             except EngineError:
                 if not self._api.exec_inspect(self._id).get("Running"):
@@ -169,11 +175,27 @@ class ExecSession:
                 pass  # the command has ended, and the connection with it
 
     def resize(self, size: Size) -> None:
-        if not self._ended and not self._frames:
+        if self._frames or size == self._size:
+            return
+        self._size = size
+        self._send_size()
+        if self._api.server() == "podman":
+            self._again = [monotonic() + delay for delay in _AGAIN]
+
+    def _send_size(self) -> None:
+        if self._size and not self._ended:
             try:
-                self._api.exec_resize(self._id, size)
+                self._api.exec_resize(self._id, self._size)
             except EngineError:
                 pass  # a command that has just ended has no terminal
+
+    @property
+    def due(self) -> float | None:
+        return self._again[0] if self._again else None
+
+    def tick(self) -> None:
+        del self._again[:1]
+        self._send_size()
 
     def signal(self, number: int) -> bool:
         return self._ended or self._guardian.signal(number)

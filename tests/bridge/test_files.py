@@ -207,7 +207,11 @@ def test_who_serves_files_is_confined(rooted: Way) -> None:
     before = set(_inside(rooted, name))
     process = rooted.started("-s", f"app@{name}.dockshell", "sftp")
     try:
-        pid = until(lambda: next((p for p in set(_inside(rooted, name)) - before if _uid(p) == 1000), 0))
+        assert process.stdin and process.stdout
+        process.stdin.write(b"\0\0\0\5\1\0\0\0\3")  # SSH_FXP_INIT
+        process.stdin.flush()
+        assert process.stdout.read(5)[4:] == b"\2"  # it answers, so it has entered
+        [pid] = set(_inside(rooted, name)) - before
         status = Path(f"/proc/{pid}/status").read_text()
         first = Path(f"/proc/{rooted.peer.pid(name)}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -226,12 +230,6 @@ def test_who_serves_files_is_confined(rooted: Way) -> None:
         process.kill()
         process.communicate()
     until(lambda: set(_inside(rooted, name)) == before)
-
-
-def _uid(pid: int) -> int:
-    """Whose process it is by now."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))
 
 
 def _inside(way: Way, name: str) -> list[int]:

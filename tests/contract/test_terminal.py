@@ -113,6 +113,18 @@ def test_size_follows_every_change(cell: Cell) -> None:
 
 
 @pytest.mark.line(8)
+def test_the_last_of_many_changes_counts(cell: Cell) -> None:
+    """As by a window's border that is dragged."""
+    child = cell.terminal("sh", "-c", "echo be-gun; while :; do stty size; sleep 0.1; done")
+    child.expect(b"be-gun")
+    for columns in range(100, 140):
+        child.setwinsize(30, columns)
+    child.expect_exact(b"30 139\r\n", timeout=60)
+    child.setwinsize(20, 60)
+    child.expect_exact(b"20 60\r\n", timeout=60)
+
+
+@pytest.mark.line(8)
 def test_kind_of_terminal_comes_along(cell: Cell) -> None:
     """TERM and COLORTERM are the caller's where there is a terminal, and stay outside where there is none."""
     env = {"TERM": "screen-256color", "COLORTERM": "truecolor"}

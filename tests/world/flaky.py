@@ -4,11 +4,7 @@ CI=true, unless it is here (reporting.py). A flaw that nobody has explained yet 
 from __future__ import annotations
 
 # How the node ids begin, and why.
-KNOWN: dict[str, str] = {
-    "tests/contract/test_terminal.py::test_size_follows_every_change[exec-podman]": (
-        "once in many runs the first change of size is not seen by way of Podman's exec; not explained yet"
-    ),
-}
+KNOWN: dict[str, str] = {}
 
 
 def reason(test: str) -> str:
