@@ -17,11 +17,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="10 pairs and 100 MB instead of 40 and 1 GB")
     parser.add_argument("--check", action="store_true", help="exit code 1 where a limit is not reached")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="the table N times, and what held in all")
+    parser.add_argument("--against", default="", metavar="DIR", help="an earlier checkout takes the peers' place")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.rows) - set(ROWS)):
         parser.error(f"no row is called {', '.join(unknown)}: there are {', '.join(ROWS)}")
     with World(_say) as world:
-        reached = play(world, asked.rows or list(ROWS), quick=asked.quick, times=asked.times)
+        reached = play(world, asked.rows or list(ROWS), quick=asked.quick, times=asked.times, against=asked.against)
     return 0 if reached or not asked.check else 1
 
 

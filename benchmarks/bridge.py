@@ -61,9 +61,8 @@ def _large(stage: Stage) -> str:
 
 def _set_up(stage: Stage) -> tuple[str, str]:
     """The configuration for both, and the container: a baseimage whose sshd takes a key of the stage's own."""
-    home = stage.env["HOME"]
     container = stage.docker.shared("baseimage")
-    config, key = os.path.join(home, "bridge_config"), os.path.join(home, "bridge_key")
+    config, key = stage.file("bridge_config"), stage.file("bridge_key")
     if os.path.exists(config):
         return config, container
     subprocess.run([stage.program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
@@ -72,7 +71,7 @@ def _set_up(stage: Stage) -> tuple[str, str]:
     networks = stage.docker.inspect(container)["NetworkSettings"]["Networks"].values()
     address = next(network["IPAddress"] for network in networks if network["IPAddress"])
     listed = stage.docker.ask("exec", container, "sh", "-c", "cat /etc/ssh/ssh_host_ed25519_key.pub")
-    known = os.path.join(home, "bridge_known_hosts")
+    known = stage.file("bridge_known_hosts")
     with open(known, "w", encoding="ascii") as file:
         file.write(f"{address} {' '.join(listed.split()[:2])}\n")
     ours = [stage.ours("dockshell"), "ssh-config"]

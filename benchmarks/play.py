@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from benchmarks import table
-from benchmarks.rows import ROWS, Effort
+from benchmarks.rows import ROWS, Effort, Pair
 from benchmarks.stage import Stage
 from benchmarks.timing import Bounds, Broken
 from tests.world import Unavailable, World
@@ -19,12 +20,16 @@ _QUICK = (Effort(Bounds(10, 20), Bounds(3, 20, 1), 1), 100_000_000)
 _FULL = (Effort(Bounds(40, 120), Bounds(10, 60, 1), 3), 1_000_000_000)
 
 
-def play(world: World, names: Sequence[str], *, quick: bool, times: int = 1) -> bool:
-    """Prints the table of these ROWS, that many times → whether every limit among them was shown to hold each time."""
+_AGAINST = 1.05  # of an earlier dockshell's time
+
+
+def play(world: World, names: Sequence[str], *, quick: bool, times: int = 1, against: str = "") -> bool:
+    """Prints the table of these ROWS, that many times → whether every limit among them was shown to hold each time.
+    against: a checkout of an earlier dockshell to measure beside, in place of the peers."""
     effort, size = _QUICK if quick else _FULL
     missed: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="dockshell-bench-") as home:
-        stage = Stage(world, home, size)
+        stage = Stage(world, home, size, against)
         try:
             print(stage.versions())
         except Unavailable as lack:
@@ -35,7 +40,7 @@ def play(world: World, names: Sequence[str], *, quick: bool, times: int = 1) -> 
                 print(table.HEADING, flush=True)
                 missed.update(name for name in names if not _row(name, stage, effort))
     if times > 1:
-        limited = [name for name in names if ROWS[name].limit is not None]
+        limited = [name for name in names if against or ROWS[name].limit is not None]
         print(f"held {times} times in a row: {_listed(name for name in limited if name not in missed)}")
         print(f"missed at least once: {_listed(name for name in names if name in missed)}")
     return not missed
@@ -45,6 +50,8 @@ def _row(name: str, stage: Stage, effort: Effort) -> bool:
     """Measures and prints one → whether its limit was shown to hold. A row that has none fails only by a command that
     does."""
     row = ROWS[name]
+    if stage.against and isinstance(row, Pair):
+        row = replace(row, limit=_AGAINST)
     try:
         outcome = row.measure(stage, effort)
     except Broken as failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import bridge, copying, forward, memory
 from benchmarks.stage import Stage
@@ -53,6 +53,8 @@ class Pair:
     def measure(self, stage: Stage, effort: Effort) -> Outcome:
         """Raises Broken, Unavailable."""
         ours, peer = self.lines(stage)
+        if stage.against:
+            peer = replace(self.lines(stage.earlier)[0], shown="the earlier dockshell")
         taken = compare(ours, peer, stage.env, effort.few if self.heavy else effort.many)
         seconds, peers = statistics.median(taken.ours), statistics.median(taken.peers)
         return Outcome(ours.shown, seconds, peer.shown, peers, len(taken.ratios), *_middle(taken.ratios))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import os
 import platform
@@ -43,12 +44,15 @@ class Person(NamedTuple):
 
 
 class Stage:
-    """home: an empty directory, and the HOME of all that is timed. size: how many bytes go through a pipe."""
+    """home: an empty directory, and the HOME of all that is timed. size: how many bytes go through a pipe. against: an
+    earlier checkout of dockshell, which takes the peers' place; empty for none."""
 
-    def __init__(self, world: World, home: str, size: int) -> None:
+    def __init__(self, world: World, home: str, size: int, against: str = "") -> None:
         self.world = world
         self.size = size
+        self.against = against
         self._home = home
+        self._package = os.path.dirname(dockshell.__file__)
         self._second: Daemon | None = None
         self._beside: list[subprocess.Popen[bytes]] = []
 
@@ -150,7 +154,7 @@ class Stage:
         place = os.path.join(self._home, "venv")
         subprocess.run([python, "-m", "venv", "--without-pip", place], check=True)
         library = glob.glob(os.path.join(place, "lib", "python3*", "site-packages"))[0]
-        shutil.copytree(os.path.dirname(dockshell.__file__), os.path.join(library, "dockshell"))
+        shutil.copytree(self._package, os.path.join(library, "dockshell"))
         inside = os.path.join(place, "bin", "python")
         subprocess.run([inside, "-m", "compileall", "-qf", os.path.join(library, "dockshell")], check=True)
         script = os.path.join(place, "bin", "dockshell")
@@ -159,11 +163,37 @@ class Stage:
         os.chmod(script, 0o755)
         return script
 
+    @cached_property
+    def earlier(self) -> Stage:
+        """The same containers and engines, and the commands of the earlier checkout."""
+        before = copy.copy(self)
+        before.__dict__.update(web=self.web, env=self.env, against="", _home=self.file("earlier"))
+        os.makedirs(before._home)
+        before._package = os.path.join(self.against, "dockshell")
+        before.__dict__.pop("person", None)
+        return before
+
+    def file(self, name: str) -> str:
+        """The path of a file of this stage's own, which may not be there yet."""
+        return os.path.join(self._home, name)
+
     def ours(self, name: str) -> str:
         """A command of dockshell's, as installed beside the interpreter that runs this. Raises Unavailable."""
+        if self._package != os.path.dirname(dockshell.__file__):
+            return self._script(name)
         path = os.path.join(os.path.dirname(sys.executable), name)
         self.world.need(os.access(path, os.X_OK), f"{name} is not installed beside {sys.executable}: run ./dev bench")
         return path
+
+    def _script(self, name: str) -> str:
+        """The same of the earlier checkout, with the same interpreter and libraries."""
+        root, script = os.path.dirname(self._package), self.file(name)
+        with open(os.path.join(root, "scripts", name), encoding="utf-8") as file:
+            _, _, rest = file.read().partition("from ")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!{sys.executable}\nimport sys\nsys.path[0] = {root!r}\nfrom {rest}")
+        os.chmod(script, 0o755)
+        return script
 
     def program(self, name: str) -> str:
         """The path of one of the machine's. Raises Unavailable."""
