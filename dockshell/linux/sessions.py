@@ -35,14 +35,21 @@ def deliver(leader: int, number: int) -> None:
     """Sends the signal to the leader of a session and to its process group, as sshd's killpg(2) does; SIGPIPE, which
     only who writes has earned, to the leader alone. One that is to end them goes on where something inside has stopped
     them: SIGCONT follows it. As with end(), the number can't come to mean another's. Raises OSError."""
-    numbers = (number, signal.SIGCONT) if number in ENDING else (number,)
-    for each in numbers:
+    _signal(leader, number)
+    if number in ENDING:
         try:
-            if number == signal.SIGPIPE:
-                raise ProcessLookupError
-            os.killpg(leader, each)
-        except ProcessLookupError:  # it leads no group
-            os.kill(leader, each)
+            _signal(leader, signal.SIGCONT)
+        except ProcessLookupError:
+            pass  # the first has ended it, and its parent has waited for it
+
+
+def _signal(leader: int, number: int) -> None:
+    try:
+        if number == signal.SIGPIPE:
+            raise ProcessLookupError
+        os.killpg(leader, number)
+    except ProcessLookupError:  # it leads no group
+        os.kill(leader, number)
 
 
 def end(session: int) -> None:

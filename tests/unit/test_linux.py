@@ -322,6 +322,22 @@ def test_container_of_a_process(path: str, own: str, found: str) -> None:
     assert container_in(f"0::{path}\n", f"0::{own}\n") == found
 
 
+def test_a_signal_that_ends_at_once_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its leader is gone, and waited for, before SIGCONT could follow; one that was gone before is not there."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as leader:
+        killpg = os.killpg
+
+        def and_wait(group: int, number: int) -> None:
+            killpg(group, number)
+            leader.wait()
+
+        monkeypatch.setattr(os, "killpg", and_wait)
+        sessions.deliver(leader.pid, signal.SIGTERM)
+        assert leader.returncode == -signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            sessions.deliver(leader.pid, signal.SIGTERM)
+
+
 def test_sessions_end_with_all_that_are_in_them() -> None:
     """Those that ignore HUP and TERM too."""
     script = "trap '' HUP TERM; sleep 1000 & sleep 1000 & echo; wait; sleep 1000"
