@@ -53,11 +53,11 @@ class Ward:
                 return True  # it has ended, or never began
             if self._container.local:
                 try:
-                    return self._from_here(pid, number)
+                    return self._from_here(pid, number) or _ended(pid)
                 except PermissionError:
                     pass
                 except OSError:
-                    return False
+                    return _ended(pid)
             what = str(number) if number else "end"
             return self._from_inside(self._user, what) or (self._user != _ROOT and self._from_inside(_ROOT, what))
         except (EngineError, SessionLost, OSError):
@@ -110,3 +110,11 @@ class Ward:
         if len(words) == 2 and all(word.isdigit() for word in words):
             self._found = (words[0], words[1])
         return code == 0 or (code == inside.GONE and bool(self._found[0]))
+
+
+def _ended(pid: int) -> bool:
+    """Has it ended since the engine was asked? Then nobody is left to be signalled."""
+    try:
+        return not Process(pid).alive()
+    except OSError:
+        return True
