@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import sys
 
 import atheris  # type: ignore[import-untyped,unused-ignore]
@@ -10,6 +12,7 @@ from tests.fuzz import PLANTED, TARGETS, checked
 
 
 def main() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with who started it
     name, *arguments = sys.argv[1:]
     target = TARGETS.get(name, PLANTED)
     # What is imported in here is instrumented: tests.fuzz itself imports none of it.
