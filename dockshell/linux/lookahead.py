@@ -77,21 +77,28 @@ class Lookahead:
         self._unread = unread
         self._ahead = 0  # bytes that were sent and not taken
         self._reads = -1
-        if not source.further:
-            try:
-                self._reads = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
-                call("inotify_add_watch", self._reads, b"/proc/self/fd/%d" % pipe, _IN_ACCESS)
-            except OSError:
-                self._forget()
+        self._watched = source.further  # or it can't be
 
     @property
     def descriptor(self) -> tuple[int, int | None]:
         """What to poll for reading before copy() is called again, -1 for nothing; and for how many milliseconds at the
         most, None for any number."""
+        if self._ahead and not self._watched:
+            self._watch()
         if not self._ahead or self._source.further:
             return self._stdin, None
         # With something unread in the command's pipe, ours stays readable, which says nothing.
         return self._reads, self._pause if self._reads >= 0 else _PAUSE
+
+    def _watch(self) -> None:
+        """Not before it is needed: to close what watches takes the kernel some 10 ms (synchronize_srcu())."""
+        self._watched = True
+        try:
+            self._reads = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+            call("inotify_add_watch", self._reads, b"/proc/self/fd/%d" % self._pipe, _IN_ACCESS)
+        except OSError:
+            self._forget()
+        self.settle()  # what was read before is told by nobody
 
     def copy(self) -> bytes | None:
         """What is to be sent next; nothing at the end, None where there is nothing now."""
