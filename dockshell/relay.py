@@ -143,6 +143,8 @@ class _Relay:
             for descriptor, events in self._found(poller, source, patience):
                 if descriptor == self._alarm.descriptor:
                     self._alarm.silence()
+                    if patience is not None and self._lookahead and not self._pending:
+                        self._read()  # the command has read something
                 if descriptor in self._others:
                     self._others[descriptor]()
                 if descriptor == source and not self._pending and source not in ready:
@@ -176,8 +178,10 @@ class _Relay:
                 if not found and ahead:
                     self._read()
                 return found
-            if others := [each for each in found if each[0] != source]:
+            if others := [each for each in found if each[0] not in (source, self._alarm.descriptor)]:
                 return others
+            if found and found[0][0] != source:
+                self._alarm.silence()
             if ahead.carry() == 0:
                 self._reading = False
                 self._session.end_input()

@@ -7,15 +7,17 @@ is only copied, by tee(2) and MSG_PEEK."""
 from __future__ import annotations
 
 import os
+from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
 from stat import S_ISFIFO, S_ISREG, S_ISSOCK
 
 from dockshell.linux.descriptors import widened
 from dockshell.linux.libc import call
+from dockshell.linux.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Any, Protocol
 else:
     Protocol = object
 
@@ -23,9 +25,8 @@ __all__ = ["Lookahead", "lookahead"]
 
 _CHUNK, _MOST_CARRIED = 1 << 18, 1 << 20
 _NONBLOCK = 2  # SPLICE_F_NONBLOCK: splice(2)
-_IN_ACCESS = 1  # inotify(7); a pipe's reads, too
-_PAUSE = 20  # milliseconds between two looks where inotify can't be had
-_LONG_PAUSE = 250  # and where it can: before Linux 6.8 it tells nothing of a splice(2)
+_PAUSE = 20  # milliseconds between two looks where no signal comes
+_LONG_PAUSE = 250  # and where one does: a splice(2) of the command's raises none
 _SHORT_PAUSE = 2  # once such a one was seen
 _MUCH = 1 << 16  # what a pipe holds as it is made
 
@@ -76,8 +77,9 @@ class Lookahead:
         self._source = source
         self._unread = unread
         self._ahead = 0  # bytes that were sent and not taken
-        self._reads = -1
-        self._watched = source.further  # or it can't be
+        self._watched = source.further  # or it needn't be
+        self._signalled = self._told = False
+        self._before: Any = None
 
     @property
     def descriptor(self) -> tuple[int, int | None]:
@@ -88,16 +90,23 @@ class Lookahead:
         if not self._ahead or self._source.further:
             return self._stdin, None
         # With something unread in the command's pipe, ours stays readable, which says nothing.
-        return self._reads, self._pause if self._reads >= 0 else _PAUSE
+        return -1, self._pause if self._signalled else _PAUSE
 
     def _watch(self) -> None:
-        """Not before it is needed: to close what watches takes the kernel some 10 ms (synchronize_srcu())."""
+        """Has each read of the command's raise SIGIO here: fcntl(2), O_ASYNC. (To close an inotify descriptor would
+        take the kernel 10 to 20 ms: synchronize_srcu().)"""
         self._watched = True
+
+        def heard(number: int, frame: object) -> None:
+            self._told = True
+
         try:
-            self._reads = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
-            call("inotify_add_watch", self._reads, b"/proc/self/fd/%d" % self._pipe, _IN_ACCESS)
-        except OSError:
-            self._forget()
+            self._before = signal.signal(signal.SIGIO, heard)
+            fcntl(self._pipe, F_SETOWN, os.getpid())
+            fcntl(self._pipe, F_SETFL, fcntl(self._pipe, F_GETFL) | os.O_ASYNC)
+            self._signalled = True
+        except (OSError, ValueError):
+            pass  # only the main thread may take signals
         self.settle()  # what was read before is told by nobody
 
     def copy(self) -> bytes | None:
@@ -129,12 +138,8 @@ class Lookahead:
 
     def _look(self) -> None:
         """Takes what has been read."""
-        told, ahead = False, self._ahead
-        if self._reads >= 0:
-            try:
-                told = bool(os.read(self._reads, 4096))
-            except BlockingIOError:
-                pass
+        told, ahead = self._told, self._ahead
+        self._told = False
         self.settle()
         if not told and self._ahead < ahead:
             self._pause = _SHORT_PAUSE
@@ -158,9 +163,14 @@ class Lookahead:
         self._forget()
 
     def _forget(self) -> None:
-        if self._reads >= 0:
-            os.close(self._reads)
-        self._reads = -1
+        if self._before is None:
+            return
+        try:
+            fcntl(self._pipe, F_SETFL, fcntl(self._pipe, F_GETFL) & ~os.O_ASYNC)
+        except OSError:
+            pass  # it is closed by now
+        signal.signal(signal.SIGIO, self._before)  # which would end us
+        self._before = None
 
 
 class _File:

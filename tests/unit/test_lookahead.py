@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 
 from dockshell.linux import lookahead as subject
 from dockshell.linux.lookahead import Lookahead, lookahead
+from dockshell.relay import Alarm
 
 _FIONREAD = 0x541B
 LINES = b"one\ntwo\nthree\n"
@@ -98,18 +101,17 @@ def test_the_end_is_told(stdin: int, command: Command, ahead: Lookahead) -> None
 
 
 @pytest.mark.parametrize("directly", [True, False])
-@pytest.mark.parametrize("inotify", [True, False])
+@pytest.mark.parametrize("signals", [True, False])
 def test_it_is_told_when_something_was_read(
-    command: Command, monkeypatch: pytest.MonkeyPatch, inotify: bool, directly: bool
+    command: Command, monkeypatch: pytest.MonkeyPatch, signals: bool, directly: bool
 ) -> None:
-    """A megabyte through a pipe, by a reader in pieces: each wait ends, with inotify or without."""
-    if not inotify:
+    """A megabyte through a pipe, by a reader in pieces: each wait ends, with signals or without."""
+    if not signals:
 
         def refused(*anything: object) -> int:
-            raise OSError("too many instances")
+            raise OSError("no signals for that")
 
-        call = subject.call
-        monkeypatch.setattr(subject, "call", lambda name, *more: call(name, *more) if name == "tee" else refused())
+        monkeypatch.setattr(subject, "fcntl", refused)
     source, other = os.pipe()
     data, got = os.urandom(1 << 20), bytearray()
 
@@ -128,15 +130,16 @@ def test_it_is_told_when_something_was_read(
         each.start()
     ahead = lookahead(source, command.unread, command.pipe, directly)
     assert ahead and ahead.carries == directly
-    import select
-
+    told = 0
+    alarm = Alarm()
     while True:
         waiting, patience = ahead.descriptor
         poller = select.poll()
+        poller.register(alarm.descriptor, select.POLLIN)
         if waiting >= 0:
             poller.register(waiting, select.POLLIN)
-        assert inotify or waiting in (-1, source)
-        poller.poll(patience)
+        told += (alarm.descriptor, select.POLLIN) in poller.poll(patience)
+        alarm.silence()
         if directly:
             if ahead.carry() == 0:
                 break
@@ -154,8 +157,10 @@ def test_it_is_told_when_something_was_read(
     command.pipe = os.open(os.devnull, os.O_RDONLY)
     ahead._unread = lambda: 0
     ahead.close()
+    alarm.close()
     os.close(source)
-    assert got == data
+    assert got == data and bool(told) == signals
+    assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
 
 
 def test_a_file_that_somebody_else_has_moved_in(tmp_path: Path, command: Command) -> None:
