@@ -71,7 +71,7 @@ def test_debug_shows_where(docker: Peer, environment: dict[str, str], world: Wor
     assert "in broken" in said and {"mounts": "attaching.py"}.get(place, f"{place}.py") in said, said
 
 
-@pytest.mark.parametrize("what", ["command", "files"])
+@pytest.mark.parametrize("what", ["command", "keeper", "files"])
 def test_a_client_of_the_bridge_learns_its_kind(
     docker: Peer, environment: dict[str, str], world: World, what: str
 ) -> None:
@@ -79,18 +79,19 @@ def test_a_client_of_the_bridge_learns_its_kind(
     world.need_root()
     breaks = {
         "command": "from dockshell.bridge import errands; errands._KINDS['command'] = broken",
+        "keeper": "from dockshell.linux import limits; limits.set_oom_score = broken",
         "files": "from dockshell.bridge import sftp; sftp.serve = broken",
     }
     name = docker.shared("busybox")
     proxy = shlex.join([sys.executable, "-c", _PRELUDE + breaks[what] + _RUN, "proxy", "--debug", name])
     options = {"ProxyCommand": proxy.replace("%", "%%"), "StrictHostKeyChecking": "no", "BatchMode": "yes"}
     words = [f"-o{key}={value}" for key, value in (*options.items(), ("UserKnownHostsFile", os.devnull))]
-    argv = ["ssh", *words, ".@x", "true"] if what == "command" else ["sftp", *words, ".@x"]
+    argv = ["ssh", *words, ".@x", "true"] if what != "files" else ["sftp", *words, ".@x"]
     env = {**environment, "DOCKER_HOST": docker.url}
     done = subprocess.run(argv, env=env, input=b"pwd\n", capture_output=True, timeout=60, check=False)
     said = done.stderr.decode()
     assert "(KeyError: 'what is broken')" in said and "in broken" in said, said
-    if what == "command":
+    if what != "files":
         assert done.returncode == 125 and "should not have (KeyError): see" in said, said
 
 

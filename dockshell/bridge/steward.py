@@ -308,18 +308,32 @@ class _Desk:
             self._end_orphans(running)
 
     def _end_orphans(self, running: _Running) -> None:
-        """An errand was killed, and what it was the keeper of goes on: that takes up to two seconds to end."""
-        pid = os.fork()
-        if pid == 0:
-            try:
-                close_all_but({2, running.leader})
+        """An errand was killed, and what it was the keeper of goes on: to end that takes up to two seconds, for which
+        others wait only where there can't be a process, or a descriptor, more."""
+        pid = 0
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _end_orphans(running)
+            pidfd = os.pidfd_open(pid)
+            self._ending[pidfd] = pid
+            self._poller.register(pidfd, POLLIN)
+        except OSError:
+            if pid:
+                os.waitpid(pid, 0)
+            else:
                 sessions.end_orphans(running.command, running.leader)
-            finally:
-                os._exit(0)
-        running.keeps(0, -1)
-        pidfd = os.pidfd_open(pid)
-        self._ending[pidfd] = pid
-        self._poller.register(pidfd, POLLIN)
+        finally:
+            running.keeps(0, -1)
+
+
+def _end_orphans(running: _Running) -> NoReturn:
+    """In a process of its own."""
+    try:
+        close_all_but({2, running.leader})
+        sessions.end_orphans(running.command, running.leader)
+    finally:
+        os._exit(0)
 
 
 def _carry_out(content: bytes, descriptors: list[int], allowed: Allowed, setting: Setting) -> NoReturn:

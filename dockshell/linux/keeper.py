@@ -269,18 +269,28 @@ def _begin(entrance: Entrance, placement: Placement, report: int, control: socke
         os.close(descriptor)
     child = _born(born_read, control, starter)
     os.close(born_read)
-    if child:
-        if _parent:
-            pidfd = os.pidfd_open(child)
-            _parent(child, pidfd)
-            os.close(pidfd)
-        limits.set_oom_score(child, placement.oom_score)
-        try:
-            os.write(gate_write, b"x")
-        except BrokenPipeError:
-            pass  # it failed before, and has reported why
-    os.close(gate_write)
+    try:
+        if child:
+            _let_through(child, placement, gate_write)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)  # else it would wait there for as long as the calling process lives
+        os.waitpid(child, os.WNOHANG)
+        raise
+    finally:
+        os.close(gate_write)
     return child, trouble
+
+
+def _let_through(child: int, placement: Placement, gate: int) -> None:
+    if _parent:
+        pidfd = os.pidfd_open(child)
+        _parent(child, pidfd)
+        os.close(pidfd)
+    limits.set_oom_score(child, placement.oom_score)
+    try:
+        os.write(gate, b"x")
+    except BrokenPipeError:
+        pass  # it failed before, and has reported why
 
 
 def _packed(error: Exception) -> bytes:

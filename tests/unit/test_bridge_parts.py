@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any, cast
 
@@ -264,3 +265,20 @@ def test_a_client_that_makes_no_sense_is_refused(sent: bytes) -> None:
         theirs.shutdown(socket.SHUT_WR)
         asyncio.run(server._serve(ours.fileno(), ours.fileno(), Gate(), ()))  # type: ignore[arg-type]
     assert Gate.refusals == ["it sent what is no SSH"]
+
+
+def test_orphans_end_where_there_can_be_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steward ends itself what a killed errand left, and goes on."""
+    from dockshell.bridge import steward
+
+    def refused() -> int:
+        raise BlockingIOError("no more processes")
+
+    ours, theirs = socket.socketpair()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as orphan, ours, theirs:
+        running = steward._Running(orphan.pid, "", cast(Any, ours))
+        running.keeps(orphan.pid, os.pidfd_open(orphan.pid))
+        monkeypatch.setattr(os, "fork", refused)
+        steward._Desk(cast(Any, theirs), cast(Any, None))._end_orphans(running)
+        assert orphan.wait(60) < 0 and (running.command, running.leader) == (0, -1)
+        os.close(running.pidfd)
