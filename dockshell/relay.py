@@ -97,6 +97,7 @@ class _Relay:
         self._carrier: Carrier | None = session if getattr(session, "carries", False) else None  # type: ignore[assignment]
         self._closed: set[int] = set()
         self._wide: set[int] = set()
+        self._resized = False
 
     def run(self) -> int:
         session = self._session
@@ -129,6 +130,8 @@ class _Relay:
     def _loop(self) -> int:
         session = self._session
         while ready := session.ready:
+            if self._resized:
+                self._adopt_size()
             poller = poll()
             poller.register(self._alarm.descriptor, POLLIN)
             for descriptor in (*ready, *self._others):
@@ -182,6 +185,8 @@ class _Relay:
                 return others
             if found and found[0][0] != source:
                 self._alarm.silence()
+                if self._resized:
+                    return []
             if ahead.carry() == 0:
                 self._reading = False
                 self._session.end_input()
@@ -253,11 +258,8 @@ class _Relay:
             raise Undeliverable(number, "this way in passes no such signal on")
 
     def _adopt_size(self) -> None:
-        """Also called by a handler, in the midst of another call of it: the last change counts."""
-        size = None
-        while size != (now := terminals.size(0)):
-            size = now
-            self._session.resize(size)
+        self._resized = False
+        self._session.resize(terminals.size(0))
 
     def _listen(self) -> list[tuple[int, Any]]:
         """Forwards signals and sizes for as long as the session runs → what to restore."""
@@ -266,7 +268,7 @@ class _Relay:
             self._forward(number)
 
         def adopt(number: int, frame: FrameType | None) -> None:
-            self._adopt_size()
+            self._resized = True  # not now: of two sizes under way the older could arrive last
 
         def end(number: int, frame: FrameType | None) -> None:
             raise Late

@@ -32,6 +32,9 @@ pytest_plugins = [
 COMMAND = [os.path.join(os.path.dirname(sys.executable), "dockshell")]
 if not os.path.exists(COMMAND[0]):
     COMMAND = [sys.executable, "-m", "dockshell"]
+# As a person starts it. At the end of a process that leads a terminal's session the kernel takes the terminal from all
+# that have it open, and nobody can restore it any more.
+FROM_A_SHELL = ["/bin/sh", "-c", 'trap : INT; "$@"; exit $?', "sh", *COMMAND]
 _NOBODY = 65534
 
 

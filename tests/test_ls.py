@@ -15,6 +15,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.conftest import FROM_A_SHELL
+from tests.contract.watching import children
 from tests.impostor import Impostor, listed
 from tests.world import Peer, World
 
@@ -317,18 +319,18 @@ def test_a_watch_follows(docker: Peer, terminal: Terminal) -> None:
 def test_a_watch_leaves_the_terminal_as_it_was(terminal: Terminal, number: signal.Signals) -> None:
     """However it ends: Ctrl-C is 0, for that is how it is meant to; a signal has its usual code."""
     with Impostor(_ROWS).serving() as engine:
-        child = terminal("ls", "--watch", env={"DOCKER_HOST": engine.url})
+        child = terminal("ls", "--watch", env={"DOCKER_HOST": engine.url}, command=FROM_A_SHELL)
         before = termios.tcgetattr(child.child_fd)
         child.expect(rb"Ctrl-C ends")
         if number == signal.SIGINT:
             child.sendintr()
         else:
-            os.kill(child.pid, number)
+            os.kill(children(child.pid)[0], number)
         child.expect(_BACK)
         child.expect(pexpect.EOF)
         child.wait()
     assert termios.tcgetattr(child.child_fd) == before
-    assert child.exitstatus == {signal.SIGINT: 0, signal.SIGTERM: 143}.get(number)
+    assert child.exitstatus == {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: 137}[number]
 
 
 def test_a_watch_outlives_its_engine(terminal: Terminal, tmp_path: Path) -> None:

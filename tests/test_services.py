@@ -96,6 +96,12 @@ cd /srv
 exec runsvdir -P runit 'log: ......'
 """
 
+_ALL_ANSWER = """
+for each in /etc/supervisor/supervisord.conf /srv/own/own.conf; do
+    until supervisorctl -c $each pid; do sleep 0.1; done
+done >/dev/null
+"""
+
 
 _TALKATIVE = ("runit/talks", "runit/stamped", "runit/theirs", "runit/dropped", "s6/feeds", "s6/talks")
 
@@ -106,7 +112,9 @@ def _supervised(peer: Peer) -> str:
     def make() -> str:
         peer.image("slim")
         peer.build("dockshell-test/supervised", _DOCKERFILE)
-        return peer.run("dockshell-test/supervised", "bash", "-c", _START)
+        name = peer.run("dockshell-test/supervised", "bash", "-c", _START)
+        peer.ask("exec", name, "timeout", "90", "sh", "-c", _ALL_ANSWER)
+        return name
 
     return peer.kept("supervised", make)
 

@@ -1,7 +1,8 @@
 """What could not run is said at the end of every run, with its reason; where CI is true it fails the run.
 
 `--again FILE` is for the run of what failed before: the tests that pass now are written to the end of FILE, a line
-each. Where CI is true they fail the run, but for those that flaky.py gives a reason for."""
+each, with where and how they failed before. Where CI is true they fail the run, but for those that flaky.py gives a
+reason for."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.world import flaky
 
+_FAILED = "dockshell/failed"  # in pytest's cache
 COULD_NOT_RUN, ONLY_AGAIN = 6, 7  # exit codes that pytest itself doesn't have
 
 
@@ -41,14 +43,31 @@ def _passed(reporter: pytest.TerminalReporter) -> list[str]:
     return [test for test in named["passed"] + named["xfailed"] if test not in named["failed"] + named["error"]]
 
 
+def _failed(reporter: pytest.TerminalReporter) -> dict[str, str]:
+    """Where and how each failed, by its node id: the line of the test, and the beginning of what went wrong there."""
+    found = {}
+    for report in reporter.stats.get("failed", []) + reporter.stats.get("error", []):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
+        places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
+        where = f"{places[0].path}:{places[0].lineno}: " if places else ""
+        found[report.nodeid] = (where + (crash.message if crash else str(report.longrepr))).replace("\n", " ")[:300]
+    return found
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     if not reporter:
         return
+    cache = session.config.cache
+    before = cache.get(_FAILED, {}) if cache else {}
+    if cache:
+        cache.set(_FAILED, _failed(reporter))
     if file := session.config.getoption("again"):
         passed = {test: flaky.reason(test) for test in _passed(reporter)}
         with open(file, "a", encoding="utf-8") as out:
-            out.writelines(f"  {test}{why and f' (known: {why})'}\n" for test, why in passed.items())
+            for test, why in passed.items():
+                out.write(f"  {test}{why and f' (known: {why})'}\n    {before.get(test, '')}\n")
         if in_ci() and not all(passed.values()) and session.exitstatus == 0:
             session.exitstatus = ONLY_AGAIN
     if in_ci() and _reasons(reporter):
