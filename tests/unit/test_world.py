@@ -149,16 +149,21 @@ def test_never(): pass
 
 @pytest.mark.parametrize(("ci", "twice", "code"), [("", False, 0), ("true", False, 7), ("true", True, 1)])
 def test_what_passed_only_when_tried_again(tmp_path: Path, ci: str, twice: bool, code: int) -> None:
-    """The second run names what it was that failed at first and then passed; with CI=true that fails the run. What
-    fails twice is not among it, nor what never failed."""
+    """The second run names what it was that failed at first and then passed, and says how it had failed; with CI=true
+    that fails the run. What fails twice is not among it, nor what never failed."""
     names = tmp_path / "names"
     (tmp_path / "test_it.py").write_text(_NOW_AND_THEN.replace("FLAG", str(tmp_path / "flag")))
     left_out = () if twice else ("--deselect", "test_it.py::test_always")
     assert _pytest(tmp_path, ci, *left_out).returncode == 1
     again = ("--last-failed", "--last-failed-no-failures", "none", "--again", str(names))
     assert _pytest(tmp_path, ci, *again).returncode == code
-    now_and_then = ("test_now_and_then[ssh]", "test_now_and_then[exec]", "test_by_its_end", "test_expected_to_fail")
-    assert sorted(names.read_text().splitlines()) == sorted(f"  test_it.py::{name}" for name in now_and_then)
+    lines = names.read_text().splitlines()
+    assert dict(zip(lines[::2], lines[1::2], strict=True)) == {
+        "  test_it.py::test_now_and_then[ssh]": "    test_it.py:9: assert not True",
+        "  test_it.py::test_now_and_then[exec]": "    test_it.py:9: assert not True",
+        "  test_it.py::test_by_its_end": "    test_it.py:7: assert not True",
+        "  test_it.py::test_expected_to_fail": "    [XPASS(strict)] ",
+    }
 
 
 def test_what_is_known_may_pass_when_tried_again(tmp_path: Path) -> None:

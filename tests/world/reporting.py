@@ -50,7 +50,7 @@ def _failed(reporter: pytest.TerminalReporter) -> dict[str, str]:
         crash = getattr(report.longrepr, "reprcrash", None)
         entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
         places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
-        where = f"{places[0].path}:{places[0].lineno}: " if places else ""
+        where = f"{os.path.basename(places[0].path)}:{places[0].lineno}: " if places else ""
         found[report.nodeid] = (where + (crash.message if crash else str(report.longrepr))).replace("\n", " ")[:300]
     return found
 
@@ -67,7 +67,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         passed = {test: flaky.reason(test) for test in _passed(reporter)}
         with open(file, "a", encoding="utf-8") as out:
             for test, why in passed.items():
-                out.write(f"  {test}{why and f' (known: {why})'}\n    {before.get(test, '')}\n")
+                how = f"    {before[test]}\n" if test in before else ""
+                out.write(f"  {test}{why and f' (known: {why})'}\n{how}")
         if in_ci() and not all(passed.values()) and session.exitstatus == 0:
             session.exitstatus = ONLY_AGAIN
     if in_ci() and _reasons(reporter):
