@@ -59,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     if not reporter:
         return
-    cache = session.config.cache
+    cache = getattr(session.config, "cache", None)
     before = cache.get(_FAILED, {}) if cache else {}
     if cache:
         cache.set(_FAILED, _failed(reporter))
