@@ -146,8 +146,6 @@ class _Relay:
             for descriptor, events in self._found(poller, source, patience):
                 if descriptor == self._alarm.descriptor:
                     self._alarm.silence()
-                    if patience is not None and self._lookahead and not self._pending:
-                        self._read()  # the command has read something
                 if descriptor in self._others:
                     self._others[descriptor]()
                 if descriptor == source and not self._pending and source not in ready:

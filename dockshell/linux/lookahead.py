@@ -7,8 +7,12 @@ is only copied, by tee(2) and MSG_PEEK."""
 from __future__ import annotations
 
 import os
-from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
+import sys
+from _thread import get_native_id
+from fcntl import F_GETFL, F_SETFL, fcntl, ioctl
 from stat import S_ISFIFO, S_ISREG, S_ISSOCK
+from struct import pack
+from termios import FIONREAD
 
 from dockshell.linux.descriptors import widened
 from dockshell.linux.libc import call
@@ -17,13 +21,15 @@ from dockshell.linux.signals import signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Protocol
 else:
     Protocol = object
 
 __all__ = ["Lookahead", "lookahead"]
 
 _CHUNK, _MOST_CARRIED = 1 << 18, 1 << 20
+_F_SETOWN_EX, _F_OWNER_TID = 15, 0  # fcntl(2): this thread, which holds the signal
+_SIGNALS = 128  # bytes of a sigset_t
 _NONBLOCK = 2  # SPLICE_F_NONBLOCK: splice(2)
 _PAUSE = 20  # milliseconds between two looks where no signal comes
 _LONG_PAUSE = 250  # and where one does: a splice(2) of the command's raises none
@@ -57,7 +63,8 @@ def lookahead(descriptor: int, unread: Callable[[], int | None], pipe: int, dire
     if kind is None or unread() is None:
         return None
     try:
-        return Lookahead(descriptor, kind(descriptor), unread, pipe, directly and kind is _Pipe)
+        source = kind(descriptor)
+        return Lookahead(descriptor, source, unread, pipe, source if directly and isinstance(source, _Pipe) else None)
     except OSError:
         return None  # open for writing only, a socket of packets
 
@@ -67,9 +74,10 @@ class Lookahead:
     what is to be sent, and sent() is told."""
 
     def __init__(
-        self, descriptor: int, source: _Source, unread: Callable[[], int | None], pipe: int, carries: bool
+        self, descriptor: int, source: _Source, unread: Callable[[], int | None], pipe: int, carrier: _Pipe | None
     ) -> None:
-        self.carries = carries
+        self.carries = carrier is not None
+        self._carrier = carrier
         self._pipe = pipe
         self._wide = False
         self._pause = _LONG_PAUSE
@@ -77,36 +85,26 @@ class Lookahead:
         self._source = source
         self._unread = unread
         self._ahead = 0  # bytes that were sent and not taken
+        self._reads: _Reads | None = None
         self._watched = source.further  # or it needn't be
-        self._signalled = self._told = False
-        self._before: Any = None
 
     @property
     def descriptor(self) -> tuple[int, int | None]:
-        """What to poll for reading before copy() is called again, -1 for nothing; and for how many milliseconds at the
-        most, None for any number."""
+        """What to poll for reading before copy() or carry() is called again, -1 for nothing; and for how many
+        milliseconds at the most, None for any number."""
         if self._ahead and not self._watched:
             self._watch()
         if not self._ahead or self._source.further:
             return self._stdin, None
         # With something unread in the command's pipe, ours stays readable, which says nothing.
-        return -1, self._pause if self._signalled else _PAUSE
+        return (self._reads.descriptor, self._pause) if self._reads else (-1, _PAUSE)
 
     def _watch(self) -> None:
-        """Has each read of the command's raise SIGIO here: fcntl(2), O_ASYNC. (To close an inotify descriptor would
-        take the kernel 10 to 20 ms: synchronize_srcu().)"""
         self._watched = True
-
-        def heard(number: int, frame: object) -> None:
-            self._told = True
-
         try:
-            self._before = signal.signal(signal.SIGIO, heard)
-            fcntl(self._pipe, F_SETOWN, os.getpid())
-            fcntl(self._pipe, F_SETFL, fcntl(self._pipe, F_GETFL) | os.O_ASYNC)
-            self._signalled = True
-        except (OSError, ValueError):
-            pass  # only the main thread may take signals
+            self._reads = _Reads(self._pipe)
+        except OSError:
+            pass
         self.settle()  # what was read before is told by nobody
 
     def copy(self) -> bytes | None:
@@ -122,24 +120,25 @@ class Lookahead:
     def carry(self) -> int | None:
         """Copies from pipe to pipe → how many bytes; 0 at the end, None where there is nothing now."""
         self._look()
-        if self._ahead:
-            return None
+        ahead = self._ahead
+        if not self._carrier or ahead > (_MOST_CARRIED if self._wide else _MUCH) // 2:
+            return None  # it is filled up again once half is read
         try:
-            self._ahead = call("tee", self._stdin, self._pipe, _MOST_CARRIED, _NONBLOCK)
+            count = self._carrier.carry(ahead, self._pipe)
         except BlockingIOError:
             return None
         except OSError:
             return 0  # the command reads no more
-        if self._ahead >= _MUCH and not self._wide:
+        self._ahead += count
+        if count >= _MUCH and not self._wide:
             widened(self._stdin)
             widened(self._pipe)
             self._wide = True
-        return self._ahead
+        return None if ahead and not count else count
 
     def _look(self) -> None:
         """Takes what has been read."""
-        told, ahead = self._told, self._ahead
-        self._told = False
+        told, ahead = self._reads is not None and self._reads.were(), self._ahead
         self.settle()
         if not told and self._ahead < ahead:
             self._pause = _SHORT_PAUSE
@@ -160,17 +159,47 @@ class Lookahead:
     def close(self) -> None:
         self.settle()
         self._source.close()
-        self._forget()
+        if self._reads:
+            self._reads.close()
+            self._reads = None
 
-    def _forget(self) -> None:
-        if self._before is None:
-            return
+
+class _Reads:
+    """Tells that somebody has read from a pipe, by its other end: each read raises SIGIO (fcntl(2), O_ASYNC), which is
+    held and found by signalfd(2). (To close an inotify descriptor would take the kernel 10 to 20 ms:
+    synchronize_srcu().) Raises OSError."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._held = signal.SIGIO in signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+        self.descriptor = -1
+        try:
+            mask = (1 << signal.SIGIO - 1).to_bytes(_SIGNALS, sys.byteorder)
+            self.descriptor = call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
+            fcntl(pipe, _F_SETOWN_EX, pack("ii", _F_OWNER_TID, get_native_id()))
+            fcntl(pipe, F_SETFL, fcntl(pipe, F_GETFL) | os.O_ASYNC)
+        except OSError:
+            self.close()
+            raise
+
+    def were(self) -> bool:
+        """Was there a read since the last call?"""
+        try:
+            return bool(os.read(self.descriptor, 4096))
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
         try:
             fcntl(self._pipe, F_SETFL, fcntl(self._pipe, F_GETFL) & ~os.O_ASYNC)
         except OSError:
             pass  # it is closed by now
-        signal.signal(signal.SIGIO, self._before)  # which would end us
-        self._before = None
+        if self.descriptor >= 0:
+            self.were()  # one that still waits would end us
+            os.close(self.descriptor)
+            self.descriptor = -1
+        if not self._held:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGIO])
 
 
 class _File:
@@ -208,10 +237,30 @@ class _Pipe:
             return b""
         return os.read(self._copies, count)
 
+    def carry(self, skip: int, pipe: int) -> int:
+        """Copies to another pipe what comes after so many bytes → how many; 0 at its end, or for nothing now."""
+        if not skip:
+            return call("tee", self._descriptor, pipe, _MOST_CARRIED, _NONBLOCK)
+        if int.from_bytes(ioctl(self._descriptor, FIONREAD, bytes(4)), sys.byteorder) <= skip:
+            return 0
+        # tee(2) begins at the front, so that a pipe in between takes what is there already.
+        copied = call("tee", self._descriptor, self._copy, _MOST_CARRIED, _NONBLOCK)
+        count = 0
+        try:
+            self._drop(self._copies, min(skip, copied))
+            if copied > skip:
+                count = os.splice(self._copies, pipe, copied - skip, flags=_NONBLOCK)
+        finally:
+            self._drop(self._copies, copied - min(skip, copied) - count)
+        return count
+
     def take(self, count: int) -> None:
+        self._drop(self._descriptor, count)
+
+    def _drop(self, descriptor: int, count: int) -> None:
         while count > 0:
             try:
-                count -= os.splice(self._descriptor, self._nothing, count, flags=_NONBLOCK) or count
+                count -= os.splice(descriptor, self._nothing, count, flags=_NONBLOCK) or count
             except BlockingIOError:
                 return  # somebody else has read it
 

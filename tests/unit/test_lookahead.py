@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dockshell.linux import lookahead as subject
+from dockshell.linux.descriptors import widened
 from dockshell.linux.lookahead import Lookahead, lookahead
-from dockshell.relay import Alarm
 
 _FIONREAD = 0x541B
 LINES = b"one\ntwo\nthree\n"
@@ -131,15 +131,12 @@ def test_it_is_told_when_something_was_read(
     ahead = lookahead(source, command.unread, command.pipe, directly)
     assert ahead and ahead.carries == directly
     told = 0
-    alarm = Alarm()
     while True:
         waiting, patience = ahead.descriptor
         poller = select.poll()
-        poller.register(alarm.descriptor, select.POLLIN)
         if waiting >= 0:
             poller.register(waiting, select.POLLIN)
-        told += (alarm.descriptor, select.POLLIN) in poller.poll(patience)
-        alarm.silence()
+        told += bool(poller.poll(patience)) and waiting != source
         if directly:
             if ahead.carry() == 0:
                 break
@@ -157,10 +154,30 @@ def test_it_is_told_when_something_was_read(
     command.pipe = os.open(os.devnull, os.O_RDONLY)
     ahead._unread = lambda: 0
     ahead.close()
-    alarm.close()
     os.close(source)
     assert got == data and bool(told) == signals
-    assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
+    assert signal.SIGIO not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_pipe_is_filled_up_again_before_it_is_empty(command: Command) -> None:
+    """In order, and from where it was copied to; what is then left is still what the command hasn't read."""
+    source, other = os.pipe()
+    widened(source)
+    data, got = os.urandom(900_000), bytearray()
+    os.write(other, data[:600_000])
+    ahead = lookahead(source, command.unread, command.pipe, True)
+    assert ahead
+    assert ahead.carry() == 65536 and ahead.carry() == 600_000 - 65536 and ahead.carry() is None
+    got += os.read(command.stdin, 400_001)
+    assert ahead.carry() is None
+    os.write(other, data[600_000:])
+    assert ahead.carry() == 300_000
+    got += os.read(command.stdin, 200_001)
+    ahead.close()
+    assert got == data[: len(got)] and len(got) == 600_002
+    assert os.read(source, 1 << 20) == os.read(command.stdin, 1 << 20) == data[len(got) :]
+    os.close(source)
+    os.close(other)
 
 
 def test_a_file_that_somebody_else_has_moved_in(tmp_path: Path, command: Command) -> None:
