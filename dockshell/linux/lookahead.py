@@ -27,7 +27,10 @@ else:
 
 __all__ = ["Lookahead", "lookahead"]
 
-_CHUNK, _MOST_CARRIED = 1 << 18, 1 << 20
+_CHUNK = 1 << 18
+# Half of what a wide pipe holds: so much the command may have yet to read, and as much is got ready meanwhile.
+_WINDOW = 1 << 19
+_ROUNDS = 16  # before somebody else has a turn
 _F_SETOWN_EX, _F_OWNER_TID = 15, 0  # fcntl(2): this thread, which holds the signal
 _SIGNALS = 128  # bytes of a sigset_t
 _NONBLOCK = 2  # SPLICE_F_NONBLOCK: splice(2)
@@ -119,12 +122,35 @@ class Lookahead:
 
     def carry(self) -> int | None:
         """Copies from pipe to pipe → how many bytes; 0 at the end, None where there is nothing now."""
-        self._look()
-        ahead = self._ahead
-        if not self._carrier or ahead > (_MOST_CARRIED if self._wide else _MUCH) // 2:
-            return None  # it is filled up again once half is read
+        told, ahead, moved = self._told(), self._ahead, None
+        for _ in range(_ROUNDS):
+            count = self._carried()
+            if count == 0:
+                return 0
+            if count:
+                moved = (moved or 0) + count
+            elif not self._may_pass_on():
+                break
+        if not told and not moved and self._ahead < ahead:
+            self._pause = _SHORT_PAUSE
+        return moved
+
+    def _carried(self) -> int | None:
+        """The same, as far as there is room in the command's pipe now."""
+        carrier = self._carrier
+        assert carrier
+        ahead = min(self._ahead, self._unread() or 0)
+        read, self._ahead = self._ahead - ahead, ahead
+        count = 0
         try:
-            count = self._carrier.carry(ahead, self._pipe)
+            try:
+                # First what is there for it already, lest the command wait while the rest is done.
+                if self._may_pass_on():
+                    count = carrier.pass_on(self._pipe)
+            finally:
+                carrier.take(read)
+            if not ahead and not count and not (count := carrier.copy_to(self._pipe)):
+                return 0
         except BlockingIOError:
             return None
         except OSError:
@@ -134,11 +160,21 @@ class Lookahead:
             widened(self._stdin)
             widened(self._pipe)
             self._wide = True
-        return None if ahead and not count else count
+        if self._wide and not carrier.staged:
+            carrier.stage(self._ahead)
+        return count or None
+
+    def _may_pass_on(self) -> bool:
+        """Is something ready, and room for it? Once half is read, lest the two take turns too often."""
+        return self._carrier is not None and self._carrier.staged > 0 and self._ahead <= _WINDOW // 2
+
+    def _told(self) -> bool:
+        """Was the command heard to read since the last call?"""
+        return self._reads is not None and self._reads.were()
 
     def _look(self) -> None:
         """Takes what has been read."""
-        told, ahead = self._reads is not None and self._reads.were(), self._ahead
+        told, ahead = self._told(), self._ahead
         self.settle()
         if not told and self._ahead < ahead:
             self._pause = _SHORT_PAUSE
@@ -231,27 +267,36 @@ class _Pipe:
         self._copies, self._copy = os.pipe()
         widened(self._copy)
         self._nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self.staged = 0  # bytes in the pipe in between, of carry()
 
     def copy(self, skip: int) -> bytes:
         if not (count := call("tee", self._descriptor, self._copy, _CHUNK, _NONBLOCK)):
             return b""
         return os.read(self._copies, count)
 
-    def carry(self, skip: int, pipe: int) -> int:
-        """Copies to another pipe what comes after so many bytes → how many; 0 at its end, or for nothing now."""
-        if not skip:
-            return call("tee", self._descriptor, pipe, _MOST_CARRIED, _NONBLOCK)
-        if int.from_bytes(ioctl(self._descriptor, FIONREAD, bytes(4)), sys.byteorder) <= skip:
-            return 0
-        # tee(2) begins at the front, so that a pipe in between takes what is there already.
-        copied = call("tee", self._descriptor, self._copy, _MOST_CARRIED, _NONBLOCK)
-        count = 0
+    def copy_to(self, pipe: int) -> int:
+        """Copies the front to another pipe → how many bytes; 0 at the end. Raises BlockingIOError for nothing now."""
+        return call("tee", self._descriptor, pipe, _WINDOW, _NONBLOCK)
+
+    def stage(self, skip: int) -> None:
+        """Gets ready what comes after so many bytes, as far as it is there. tee(2) begins at the front, so that a pipe
+        in between takes that too."""
         try:
-            self._drop(self._copies, min(skip, copied))
-            if copied > skip:
-                count = os.splice(self._copies, pipe, copied - skip, flags=_NONBLOCK)
-        finally:
-            self._drop(self._copies, copied - min(skip, copied) - count)
+            if int.from_bytes(ioctl(self._descriptor, FIONREAD, bytes(4)), sys.byteorder) <= skip:
+                return
+            copied = call("tee", self._descriptor, self._copy, skip + _WINDOW, _NONBLOCK)
+        except OSError:
+            return  # somebody else has read it
+        self._drop(self._copies, min(skip, copied))
+        self.staged = max(copied - skip, 0)
+
+    def pass_on(self, pipe: int) -> int:
+        """What was got ready goes into another pipe → how much of it."""
+        try:
+            count = os.splice(self._copies, pipe, self.staged, flags=_NONBLOCK)
+        except BlockingIOError:
+            return 0
+        self.staged -= count
         return count
 
     def take(self, count: int) -> None:
