@@ -373,8 +373,9 @@ def test_what_it_depends_on_is_gone(engine: Peer, dockshell: Run, tmp_path: Path
     source.rmdir()
     other = engine.run("busybox")
     sharing = ended(engine, "busybox", "false", options=("--network", f"container:{other}"))
-    inside = dockshell("exec", "--stopped", sharing, "ip", "-o", "-4", "addr", engine=engine).stdout
-    assert inside.split()[8:] == engine.reply(other, "ip -o -4 addr").split()[8:]
+    done = dockshell("exec", "--stopped", sharing, "ip", "-o", "-4", "addr", engine=engine)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[8:] == engine.reply(other, "ip -o -4 addr").split()[8:]
     engine.sh("kill", other)
     id = engine.inspect(other)["Id"][:12]
     expected = {

@@ -32,7 +32,7 @@ def _running(cell: Cell, script: str, **more: object) -> Iterator[tuple[subproce
     number = unique()
     try:
         with cell.started("sh", "-c", script.replace("@", number), **more) as process:  # type: ignore[arg-type]
-            assert process.stdout and process.stdout.readline() == b"begun\n"
+            assert process.stdout and process.stdout.readline() == b"begun\n", process.communicate(timeout=60)
             yield process, number
     finally:
         end_all(number)
