@@ -23,7 +23,8 @@ _PATIENCE = 5.0  # seconds for the process to stop: it has to be given a process
 _ASLEEP = 1.0  # seconds for one that sleeps uninterruptibly, which may do so for ever
 _TURN = 5.0  # seconds for another like us, who looks at the same process, to be done: it has one tracer at a time
 _PAUSE = 0.005  # seconds at the most between two tries
-_DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed
+_DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed, and as many looks,
+_LOOKS = 50  # for on a busy machine few fit into that time
 
 
 def program_of(pid: int) -> bytes:
@@ -50,7 +51,7 @@ def install(calls: Calls, program: bytes) -> None:
 
 def _seize(pid: int) -> None:
     """Becomes the tracer of the process, after those that are before us, of whom there may be hundreds."""
-    pause, tracer, since = 0.0002, b"0", monotonic()
+    pause, tracer, since, looks = 0.0002, b"0", monotonic(), 0
     while True:
         try:
             _ptrace(_SEIZE, pid)
@@ -60,8 +61,9 @@ def _seize(pid: int) -> None:
             # else, but the kernel that turns us down.
             seen = _told(pid, b"TracerPid")
             if seen != tracer:
-                tracer, since = seen, monotonic()
-            elif monotonic() - since > (_DOUBT if tracer == b"0" else _TURN):
+                tracer, since, looks = seen, monotonic(), 0
+            looks += 1
+            if looks > _LOOKS and monotonic() - since > (_DOUBT if tracer == b"0" else _TURN):
                 raise
             sleep(pause)
             pause = min(pause * 1.5, _PAUSE)

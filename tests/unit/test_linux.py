@@ -461,6 +461,28 @@ def test_file_is_cut_at_its_limit() -> None:
     assert len(RootFiles(os.getpid()).read(f"/proc/{os.getpid()}/maps", 10) or b"") == 10
 
 
+@pytest.mark.parametrize("refusals", [10, 1000])
+def test_a_tracer_before_us_is_waited_for_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+    """Where we are given a processor once in a second, few looks say nothing, though each finds that the one before us
+    has just let go. Many do: then it is the kernel that turns us down."""
+    tries = iter(range(refusals))
+
+    def refused(request: int, pid: int) -> int:
+        if next(tries, None) is not None:
+            raise PermissionError(errno.EPERM, "another is its tracer")
+        return 0
+
+    monkeypatch.setattr(seccomp, "_ptrace", refused)
+    monkeypatch.setattr(seccomp, "sleep", lambda seconds: None)
+    monkeypatch.setattr(seccomp, "monotonic", iter(range(10**6)).__next__)
+    if refusals < 50:
+        seccomp._seize(os.getpid())
+        return
+    with pytest.raises(PermissionError):
+        seccomp._seize(os.getpid())
+    assert next(tries) < 100
+
+
 def test_seccomp_filter_of_a_process_without_one(world: World, other: subprocess.Popen[bytes]) -> None:
     """EINVAL, and the process goes on."""
     world.need_root()

@@ -4,7 +4,11 @@ CI=true, unless it is here (reporting.py). A flaw that nobody has explained yet 
 from __future__ import annotations
 
 # How the node ids begin, and why.
-KNOWN: dict[str, str] = {}
+_SIZE = "conmon reads a size from one pipe and input from another: on a busy machine the input may be first"
+KNOWN: dict[str, str] = {
+    "tests/contract/test_terminal.py::test_size_is_right_from_the_first_byte[exec-podman": _SIZE,
+    "tests/contract/test_terminal.py::test_size_is_right_from_the_first_byte[exec-rootless-podman": _SIZE,
+}
 
 
 def reason(test: str) -> str:
