@@ -179,12 +179,8 @@ class _Relay:
                 if not found and ahead:
                     self._read()
                 return found
-            if others := [each for each in found if each[0] not in (source, self._alarm.descriptor)]:
+            if others := [each for each in found if each[0] != source]:
                 return others
-            if found and found[0][0] != source:
-                self._alarm.silence()
-                if self._resized:
-                    return []
             if ahead.carry() == 0:
                 self._reading = False
                 self._session.end_input()

@@ -25,6 +25,7 @@ _TURN = 5.0  # seconds for another like us, who looks at the same process, to be
 _PAUSE = 0.005  # seconds at the most between two tries
 _DOUBT = 0.3  # seconds after which a refusal while nobody traces it is believed, and as many looks,
 _LOOKS = 50  # for on a busy machine few fit into that time
+_LONGEST = 60.0  # seconds in all: something inside may have one tracer follow another for ever
 
 
 def program_of(pid: int) -> bytes:
@@ -52,6 +53,7 @@ def install(calls: Calls, program: bytes) -> None:
 def _seize(pid: int) -> None:
     """Becomes the tracer of the process, after those that are before us, of whom there may be hundreds."""
     pause, tracer, since, looks = 0.0002, b"0", monotonic(), 0
+    give_up = since + _LONGEST
     while True:
         try:
             _ptrace(_SEIZE, pid)
@@ -59,11 +61,13 @@ def _seize(pid: int) -> None:
         except PermissionError:
             # One before us may have let go between our try and this look, so only many looks tell that it is nobody
             # else, but the kernel that turns us down.
-            seen = _told(pid, b"TracerPid")
+            seen, now = _told(pid, b"TracerPid"), monotonic()
             if seen != tracer:
-                tracer, since, looks = seen, monotonic(), 0
+                tracer, since, looks = seen, now, 0
             looks += 1
-            if looks > _LOOKS and monotonic() - since > (_DOUBT if tracer == b"0" else _TURN):
+            if looks > _LOOKS and now - since > (_DOUBT if tracer == b"0" else _TURN):
+                raise
+            if now > give_up:
                 raise
             sleep(pause)
             pause = min(pause * 1.5, _PAUSE)

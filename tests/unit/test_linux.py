@@ -475,12 +475,28 @@ def test_a_tracer_before_us_is_waited_for_on_a_busy_machine(monkeypatch: pytest.
     monkeypatch.setattr(seccomp, "_ptrace", refused)
     monkeypatch.setattr(seccomp, "sleep", lambda seconds: None)
     monkeypatch.setattr(seccomp, "monotonic", iter(range(10**6)).__next__)
+    monkeypatch.setattr(seccomp, "_told", lambda pid, name: b"0")
     if refusals < 50:
         seccomp._seize(os.getpid())
         return
     with pytest.raises(PermissionError):
         seccomp._seize(os.getpid())
     assert next(tries) < 100
+
+
+def test_tracers_that_follow_one_another_keep_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As something hostile may have it: each look finds another."""
+
+    def refused(request: int, pid: int) -> int:
+        raise PermissionError(errno.EPERM, "another is its tracer")
+
+    tracers = iter(range(1, 1000))
+    monkeypatch.setattr(seccomp, "_ptrace", refused)
+    monkeypatch.setattr(seccomp, "sleep", lambda seconds: None)
+    monkeypatch.setattr(seccomp, "monotonic", iter(range(10**6)).__next__)
+    monkeypatch.setattr(seccomp, "_told", lambda pid, name: b"%d" % next(tracers))
+    with pytest.raises(PermissionError):
+        seccomp._seize(os.getpid())
 
 
 def test_seccomp_filter_of_a_process_without_one(world: World, other: subprocess.Popen[bytes]) -> None:

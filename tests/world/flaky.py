@@ -6,7 +6,6 @@ from __future__ import annotations
 # How the node ids begin, and why.
 _SIZE = "conmon reads a size from one pipe and input from another: on a busy machine the input may be first"
 KNOWN: dict[str, str] = {
-    "tests/contract/test_terminal.py::test_size_is_right_from_the_first_byte[exec-podman": _SIZE,
     "tests/contract/test_terminal.py::test_size_is_right_from_the_first_byte[exec-rootless-podman": _SIZE,
 }
 
